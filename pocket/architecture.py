@@ -237,7 +237,7 @@ def build_pipeline():
     )
 
 
-def save_components(pipe, names=None, folder=CHECKPOINT):
+def save_components(pipe, names=None, folder=None):
     """Write components with half-precision weights that a plain `from_pretrained` loads as float32.
 
     Parameters
@@ -246,10 +246,10 @@ def save_components(pipe, names=None, folder=CHECKPOINT):
         It is left in float32.
     names : list of str, optional
         The components to write; all of them, and the list of them, without it.
-    folder : str or pathlib.Path
-        Where the checkpoint lies; what is there is overwritten.
+    folder : str or pathlib.Path, optional
+        Where the checkpoint lies, `CHECKPOINT` without it; what is there is overwritten.
     """
-    folder = Path(folder)
+    folder = Path(folder or CHECKPOINT)
     for name, component in pipe.components.items():
         if names is None or name in names:
             if isinstance(component, torch.nn.Module):
@@ -264,14 +264,15 @@ def save_components(pipe, names=None, folder=CHECKPOINT):
         path.write_text(json.dumps(config, indent=2) + "\n")
 
 
-def load_or_build(folder=CHECKPOINT):
+def load_or_build(folder=None):
     """Load the checkpoint in float32 on the CPU; where there is none yet, write an untrained one first.
 
     Returns
     -------
     diffusers.AudioLDM2Pipeline
     """
-    if not (Path(folder) / "model_index.json").exists():
+    folder = Path(folder or CHECKPOINT)
+    if not (folder / "model_index.json").exists():
         torch.manual_seed(0)
         save_components(build_pipeline(), folder=folder)
     pipe = AudioLDM2Pipeline.from_pretrained(folder)

@@ -1,6 +1,5 @@
 """Word captions for synthesised clips; some wordings are held out of training to test what was understood."""
 
-
 PHRASES = {
     "samba": (
         "Brazilian samba drums",

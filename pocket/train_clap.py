@@ -18,7 +18,7 @@ from pocket.captions import training_caption
 from pocket.sounds import SAMPLE_RATE
 from pocket.stage import learning_rate, run
 
-CLIPS, BATCH = 5000, 48
+CLIPS, BATCH, RECONSTRUCTED = 5000, 48, 2000
 
 
 def audio_features(pipe, waveforms, name):
@@ -38,7 +38,7 @@ def reconstructions(pipe, mels, count):
     out = []
     with torch.no_grad():
         for i in trange(0, count, 10, desc="reconstructing clips"):
-            mel = torch.from_numpy(mels[i : i + 10].astype(np.float32))[:, None]
+            mel = torch.from_numpy(mels[i : min(i + 10, count)].astype(np.float32))[:, None]
             decoded = pipe.vae.decode(pipe.vae.encode(mel).latent_dist.sample()).sample
             out.append((pipe.vocoder(decoded[:, 0]).clamp(-1, 1) * 32767).round().short().numpy())
     return np.concatenate(out)
@@ -66,9 +66,8 @@ def train(steps, audio_only):
     clap = pipe.text_encoder.train()
     features = [audio_features(pipe, waveforms, "clap-features")]
     if audio_only:
-        count = 2000
         path = dataset.CACHE / "clap-features-reconstructed.npy"
-        again = np.empty((count, 0)) if path.exists() else reconstructions(pipe, mels, count)
+        again = None if path.exists() else reconstructions(pipe, mels, RECONSTRUCTED)
         features.append(audio_features(pipe, again, path.stem))
         clap.text_model.requires_grad_(False)
         clap.text_projection.requires_grad_(False)

@@ -18,9 +18,9 @@ from pocket.stage import learning_rate, run
 CLIPS, CROP, BATCH = 5000, 64, 16
 
 
-def batch_of_mels(mels, step, phase):
+def batch_of_mels(mels, seed):
     """Random crops, shape (BATCH, 1, CROP, 64)."""
-    rng = np.random.default_rng((10 + phase, step))
+    rng = np.random.default_rng(seed)
     rows, starts = rng.integers(0, len(mels), BATCH), rng.integers(0, mels.shape[1] - CROP + 1, BATCH)
     return torch.from_numpy(np.stack([mels[r, s : s + CROP] for r, s in zip(rows, starts, strict=True)])).float()[
         :, None
@@ -44,70 +44,62 @@ def grain(x):
     ]
 
 
-def train(steps, texture_steps):
-    """Run both phases and write the VAE into the checkpoint.
+def train(phase, steps):
+    """Run one phase and write the VAE into the checkpoint.
 
     Parameters
     ----------
-    steps, texture_steps : int
-        Of the first and the second phase.
+    phase : {"autoencoder", "texture"}
+    steps : int
     """
     torch.manual_seed(0)
     _, mels, _ = dataset.load(dataset.TRAINING, CLIPS)
     pipe = load_or_build()
     vae = pipe.vae.to(memory_format=torch.channels_last)
-    fit_in_and_out_to(vae, *(float(f(mels[:500].astype(np.float32))) for f in (np.mean, np.std)))
-    optimiser = torch.optim.AdamW(vae.parameters(), lr=1e-3, betas=(0.9, 0.95), weight_decay=1e-4)
+    texture = phase == "texture"
+    if texture:
+        vae.encoder.requires_grad_(False)
+        vae.quant_conv.requires_grad_(False)
+    else:
+        fit_in_and_out_to(vae, *(float(f(mels[:500].astype(np.float32))) for f in (np.mean, np.std)))
+    optimiser = torch.optim.AdamW(
+        [p for p in vae.parameters() if p.requires_grad], betas=(0.9, 0.95), weight_decay=1e-4
+    )
 
-    def reproduce(step):
-        x = batch_of_mels(mels, step, 0)
+    def step(i):
+        x = batch_of_mels(mels, (10 + texture, i))
+        torch.manual_seed(i)
         with torch.autocast("cpu", torch.bfloat16):
             posterior = vae.encode(x).latent_dist
-            torch.manual_seed(step)
-            y = vae.decode(posterior.sample()).sample
-        error = (y.float() - x).abs()
-        kl = posterior.kl().mean() / x[0].numel()
-        descend(error.mean() + 0.15 * (error**2).mean() + 0.02 * kl, step, steps, 2e-3)
-        return {"l1": error.mean().item(), "kl": kl.item()}
-
-    def add_texture(step):
-        x = batch_of_mels(mels, step, 1)
-        with torch.autocast("cpu", torch.bfloat16):
-            with torch.no_grad():
-                posterior = vae.encode(x).latent_dist
-                torch.manual_seed(step)
-                z = posterior.sample()
-            y = vae.decode(z).sample
-        y = y.float()
-        coarse = F.l1_loss(F.avg_pool2d(y, (8, 4)), F.avg_pool2d(x, (8, 4)))
-        texture = sum(F.l1_loss(a, b) for a, b in zip(grain(y), grain(x), strict=True)) / 4
-        l1 = F.l1_loss(y, x)
-        descend(0.3 * l1 + 1.5 * coarse + 0.5 * texture, step, texture_steps, 8e-4)
-        return {"l1": l1.item(), "coarse": coarse.item(), "texture": texture.item()}
-
-    def descend(loss, step, of, peak):
+            y = vae.decode(posterior.sample()).sample.float()
+        error = (y - x).abs()
+        parts = {"l1": error.mean()}
+        if texture:
+            parts["coarse"] = F.l1_loss(F.avg_pool2d(y, (8, 4)), F.avg_pool2d(x, (8, 4)))
+            parts["grain"] = sum(F.l1_loss(a, b) for a, b in zip(grain(y), grain(x), strict=True)) / 4
+            loss = 0.3 * parts["l1"] + 1.5 * parts["coarse"] + 0.5 * parts["grain"]
+        else:
+            parts["kl"] = posterior.kl().mean() / x[0].numel()
+            loss = parts["l1"] + 0.15 * (error**2).mean() + 0.02 * parts["kl"]
         for group in optimiser.param_groups:
-            group["lr"] = learning_rate(step, of, peak)
+            group["lr"] = learning_rate(i, steps, 8e-4 if texture else 2e-3)
         optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
         optimiser.step()
+        return {name: value.item() for name, value in parts.items()}
 
-    run("vae", steps, reproduce, {"vae": vae, "optimiser": optimiser})
-    with torch.no_grad():
-        latents = vae.encode(torch.from_numpy(mels[:200].astype(np.float32))[:, None]).latent_dist.mean
-    vae.register_to_config(scaling_factor=float(1 / latents.std()))
-    save_components(pipe, ["vae"])
-    vae.encoder.requires_grad_(False)
-    vae.quant_conv.requires_grad_(False)
-    optimiser = torch.optim.AdamW([p for p in vae.parameters() if p.requires_grad], betas=(0.9, 0.95), weight_decay=0)
-    run("vae-texture", texture_steps, add_texture, {"vae": vae, "optimiser": optimiser})
+    run(f"vae-{phase}", steps, step, {"vae": vae, "optimiser": optimiser})
+    if not texture:
+        with torch.no_grad():
+            latents = vae.encode(torch.from_numpy(mels[:200].astype(np.float32))[:, None]).latent_dist.mean
+        vae.register_to_config(scaling_factor=float(1 / latents.std()))
     save_components(pipe, ["vae"])
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=1500)
-    parser.add_argument("--texture-steps", type=int, default=800)
+    parser.add_argument("--phase", choices=("autoencoder", "texture"), required=True)
+    parser.add_argument("--steps", type=int, help="1500 for the autoencoder, 800 for texture")
     arguments = parser.parse_args()
-    train(arguments.steps, arguments.texture_steps)
+    train(arguments.phase, arguments.steps or {"autoencoder": 1500, "texture": 800}[arguments.phase])

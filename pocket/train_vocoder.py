@@ -1,8 +1,12 @@
 """Train the vocoder: mel spectrograms to sound.
 
-`SpeechT5HifiGan` gets no noise, so for a steady mel it would repeat itself every hop and rain would buzz. A penalty on
-such repetition, beside the usual spectral losses (multi-resolution STFT after Yamamoto et al., Parallel WaveGAN, 2020;
-mel after Kong et al., HiFi-GAN, 2020), makes it use the small random changes of the mel as its source of noise instead.
+`SpeechT5HifiGan` gets no noise, so for a steady mel it would repeat itself every hop, and rain would buzz. A penalty on
+being more (or less) periodic than the real sound makes it use the small random changes of the mel as its source of
+noise. Beside it stand the usual spectral losses: multi-resolution STFT after Yamamoto et al., Parallel WaveGAN, 2020,
+and mel after Kong et al., HiFi-GAN, 2020.
+
+Two phases: first on the mels of real clips, then, when the VAE is trained, on mels that went through the VAE as well,
+because that is what the vocoder will be given.
 
 The convolutions are trained as two-dimensional ones over a height of one: the same numbers, about twice as fast in
 bfloat16 on a CPU.
@@ -15,14 +19,16 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
+from tqdm.auto import trange
 
 from pocket import dataset
 from pocket.architecture import load_or_build, save_components
 from pocket.features import MEL_BINS, log_mel
 from pocket.sounds import HOP
 from pocket.stage import learning_rate, run
+from pocket.train_diffusion import cached_latents
 
-CLIPS, CROP, BATCH = 5000, 48, 8
+CLIPS, CROP, BATCH, DECODED = 5000, 48, 8, 2000
 
 
 class TrainableVocoder(nn.Module):
@@ -118,38 +124,64 @@ def repetition(waveform):
     return (both[..., lags] / (both[..., :1] + 1e-6)).abs().amax(-1)
 
 
-def batch_of_clips(waveforms, mels, step):
+def batch_of_clips(waveforms, mels, chances, seed):
     """Random crops on frame edges: mels (BATCH, CROP, 64) and waveforms (BATCH, CROP * 256)."""
-    rng = np.random.default_rng((20, step))
-    rows, starts = rng.integers(0, len(mels), BATCH), rng.integers(0, mels.shape[1] - CROP + 1, BATCH)
+    rng = np.random.default_rng(seed)
+    chances = chances[: len(mels)] / chances[: len(mels)].sum()
+    rows, starts = rng.choice(len(mels), BATCH, p=chances), rng.integers(0, mels.shape[1] - CROP + 1, BATCH)
     pairs = list(zip(rows, starts, strict=True))
     mel = torch.from_numpy(np.stack([mels[r, s : s + CROP] for r, s in pairs])).float()
     wave = np.stack([waveforms[r, s * HOP : (s + CROP) * HOP] for r, s in pairs])
     return mel, torch.from_numpy(wave).float() / 32767
 
 
-def train(steps, repetition_weight):
-    """Run the stage and write the vocoder into the checkpoint."""
+def decoded_mels(pipe, mels):
+    """The mels of the first training clips after the VAE, shape (DECODED, 320, 64), float16; kept in the cache."""
+    path = dataset.CACHE / "mels-decoded.npy"
+    if not path.exists():
+        latents, _ = cached_latents(pipe, mels)
+        decoded = np.empty((DECODED, *mels.shape[1:]), np.float16)
+        with torch.no_grad():
+            for i in trange(0, DECODED, 20, desc="decoding latents"):
+                rows = slice(i, min(i + 20, DECODED))
+                mean, std = torch.from_numpy(latents[rows].astype(np.float32)).unbind(1)
+                decoded[rows] = pipe.vae.decode(mean + std * torch.randn_like(mean)).sample[:, 0].numpy()
+        np.save(path, decoded)
+    return np.load(path, mmap_mode="r")
+
+
+def train(steps, repetition_weight, after_vae):
+    """Run one phase and write the vocoder into the checkpoint."""
     torch.manual_seed(0)
-    waveforms, mels, _ = dataset.load(dataset.TRAINING, CLIPS)
+    waveforms, mels, clips = dataset.load(dataset.TRAINING, CLIPS)
     pipe = load_or_build()
-    some = mels[:500].astype(np.float32).reshape(-1, MEL_BINS)
-    pipe.vocoder.mean.copy_(torch.from_numpy(some.mean(0)))
-    pipe.vocoder.scale.copy_(torch.from_numpy(some.std(0)))
+    phase = 1 if after_vae else 0
+    if not after_vae:
+        some = mels[:500].astype(np.float32).reshape(-1, MEL_BINS)
+        pipe.vocoder.mean.copy_(torch.from_numpy(some.mean(0)))
+        pipe.vocoder.scale.copy_(torch.from_numpy(some.std(0)))
+    sources = [decoded_mels(pipe, mels), mels] if after_vae else [mels]
     model = TrainableVocoder(pipe.vocoder)
-    for layer in model.layers.values():
-        layer.reset_parameters()  # the class starts with weights so small that nothing would be heard for long
+    if not after_vae:
+        for layer in model.layers.values():
+            layer.reset_parameters()  # the class starts with weights so small that nothing would be heard for long
+    # Narrow high tones are the hardest and little of the sound; they come up more often.
+    chances = np.array([3.0 if clip.kinds & {"tone", "birds", "crickets"} else 1.0 for clip in clips])
     optimiser = torch.optim.AdamW(model.parameters(), betas=(0.8, 0.99), weight_decay=0)
 
     def step(i):
-        mel, real = batch_of_clips(waveforms, mels, i)
+        mel, real = batch_of_clips(waveforms, sources[i % len(sources)], chances, (20 + phase, i))
         for group in optimiser.param_groups:
-            group["lr"] = learning_rate(i, steps, 1e-3)
+            group["lr"] = learning_rate(i, steps, (1e-3, 6e-4)[phase])
         generated = model(mel)
         spectral = stft_loss(generated, real)
-        mel_error = F.l1_loss(log_mel(generated), mel)
-        buzz = F.relu(repetition(generated) - repetition(real) - 0.02).mean()
-        loss = spectral + 0.7 * mel_error + repetition_weight * buzz
+        mel_error = F.l1_loss(log_mel(generated), log_mel(real))
+        of_generated, of_real = repetition(generated), repetition(real)
+        buzz = F.relu((of_generated - of_real).abs() - 0.02).mean()
+        # Only a periodic sound has a waveform that the mel spectrogram determines.
+        error = (generated - real).abs().mean(1) / (real.abs().mean(1) + 1e-3)
+        shape = (of_real[:, 0] * error).mean()
+        loss = spectral + 0.7 * mel_error + repetition_weight * buzz + shape
         optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
@@ -157,14 +189,15 @@ def train(steps, repetition_weight):
         if (i + 1) % 500 == 0 or i + 1 == steps:
             model.copy_to(pipe.vocoder)
             save_components(pipe, ["vocoder"])
-        return {"spectral": spectral.item(), "mel": mel_error.item(), "buzz": buzz.item()}
+        return {"spectral": spectral.item(), "mel": mel_error.item(), "buzz": buzz.item(), "shape": shape.item()}
 
-    run("vocoder", steps, step, {"model": model, "optimiser": optimiser})
+    run(("vocoder", "vocoder-after-vae")[phase], steps, step, {"model": model, "optimiser": optimiser})
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=4500)
+    parser.add_argument("--steps", type=int, default=3500)
     parser.add_argument("--repetition-weight", type=float, default=2.5)
+    parser.add_argument("--after-vae", action="store_true", help="the second phase")
     arguments = parser.parse_args()
-    train(arguments.steps, arguments.repetition_weight)
+    train(arguments.steps, arguments.repetition_weight, arguments.after_vae)

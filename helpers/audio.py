@@ -1,0 +1,188 @@
+"""Play, compare and save clips, exactly as loud as they were made."""
+
+import base64
+import html
+import io
+import warnings
+from numbers import Integral
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import torch
+from IPython.display import HTML
+
+SILENCE = 1e-3  # a clip whose peak is lower (-60 dB of full scale) counts as silent
+
+
+def to_samples(audio, sampling_rate):
+    """Bring one clip to the form that all helpers use.
+
+    Parameters
+    ----------
+    audio : numpy.ndarray or torch.Tensor, shape (n,) or (1, n)
+        Floating-point samples, of which -1 to 1 is full scale.
+    sampling_rate : int
+        In Hz; only checked.
+
+    Returns
+    -------
+    numpy.ndarray, shape (n,), float32
+
+    Raises
+    ------
+    TypeError
+        If it is no array of floating-point numbers.
+    ValueError
+        If it is not one clip with one channel, or the rate is no positive whole number.
+    """
+    if isinstance(audio, torch.Tensor) and audio.is_floating_point():
+        audio = audio.detach().to("cpu", torch.float32).numpy()
+    if not isinstance(audio, np.ndarray) or not np.issubdtype(audio.dtype, np.floating):
+        raise TypeError(
+            f"audio is a {type(audio).__name__} of {getattr(audio, 'dtype', 'no dtype')}, but must be a NumPy array or "
+            "torch tensor of floats between -1 and 1, such as pipe(prompt).audios[0]."
+        )
+    if audio.ndim not in (1, 2) or audio.size == 0 or (audio.ndim == 2 and audio.shape[0] != 1):
+        raise ValueError(
+            f"audio has the shape {audio.shape}, but must be one clip, (n,) or (1, n): take one out, as in audios[0]."
+        )
+    if isinstance(sampling_rate, bool) or not isinstance(sampling_rate, Integral) or sampling_rate <= 0:
+        raise ValueError(f"sampling_rate is {sampling_rate!r}, but must be a positive whole number, such as 16000.")
+    return audio.reshape(-1).astype(np.float32)
+
+
+def play(audio, sampling_rate, title):
+    """Make a player for one clip.
+
+    The clip is stored as MP3 (where the sound library cannot, as 16-bit WAV), so that a notebook stays small. It is
+    never made louder or softer. Silence and clipping are reported beside the player; NaN in place of it.
+
+    Parameters
+    ----------
+    audio : numpy.ndarray or torch.Tensor, shape (n,) or (1, n)
+        Samples between -1 and 1.
+    sampling_rate : int
+        In Hz.
+    title : str
+        Stands above the player, and names it for a screen reader.
+
+    Returns
+    -------
+    IPython.display.HTML
+        A notebook shows it when it is the last line of a cell; anywhere else, hand it to `display`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `to_samples`.
+    """
+    return HTML(_player(to_samples(audio, sampling_rate), sampling_rate, title))
+
+
+def compare(clips, sampling_rate):
+    """Make a row of players, all with the same gain.
+
+    Parameters
+    ----------
+    clips : dict of str to (numpy.ndarray or torch.Tensor)
+        Titles and clips, as in `play`.
+    sampling_rate : int
+        In Hz, of all of them.
+
+    Returns
+    -------
+    IPython.display.HTML
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `to_samples`, and if `clips` is no dictionary or an empty one.
+    """
+    players = "".join(
+        _player(to_samples(audio, sampling_rate), sampling_rate, title) for title, audio in check_clips(clips).items()
+    )
+    return HTML(
+        f'<div style="display: flex; flex-wrap: wrap; gap: 1em">{players}</div>'
+        "<p>All at the same gain: 0 dB, as they were made.</p>"
+    )
+
+
+def check_clips(clips):
+    """Return `clips` if it is a dictionary of titles and clips that holds something, otherwise raise."""
+    if not isinstance(clips, dict) or not clips:
+        raise TypeError(f'clips is {type(clips).__name__}, but must name clips, such as {{"before": a, "after": b}}.')
+    return clips
+
+
+def save(path, audio, sampling_rate):
+    """Write a clip to a 16-bit file; make its folder if there is none.
+
+    Parameters
+    ----------
+    path : str or pathlib.Path
+        Ends in .wav or .flac. What is there is overwritten.
+    audio : numpy.ndarray or torch.Tensor, shape (n,) or (1, n)
+        Samples between -1 and 1; a warning tells if some lie beyond and are clipped.
+    sampling_rate : int
+        In Hz.
+
+    Returns
+    -------
+    pathlib.Path
+        The file.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `to_samples`; also if the ending is another, or the clip holds NaN.
+    """
+    path = Path(path).expanduser()
+    samples = to_samples(audio, sampling_rate)
+    if path.suffix.lower() not in (".wav", ".flac"):
+        raise ValueError(f"path is {str(path)!r}, but must end in .wav or .flac.")
+    problem = _problem(samples)
+    if not np.isfinite(samples).all():
+        raise ValueError(f"{path} is not written: {problem}")
+    if problem:
+        warnings.warn(f"{path}: {problem}", stacklevel=2)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, samples, sampling_rate)
+    return path
+
+
+def _problem(samples):
+    """What is wrong with a clip, or an empty text."""
+    bad = ~np.isfinite(samples)
+    if bad.any():
+        return f"{bad.mean():.0%} of the clip is NaN or infinite. In half precision, try bfloat16 or float32."
+    peak, clipped = np.abs(samples).max(), np.abs(samples) >= 1
+    if peak < SILENCE:
+        return f"The clip is silent: its peak is {peak:.1g} of full scale."
+    if clipped.any():
+        return f"The clip is clipped: {clipped.sum()} of {len(samples)} samples reach full scale."
+    return ""
+
+
+def _player(samples, sampling_rate, title):
+    title, problem = html.escape(title), _problem(samples)
+    parts = [f"<figcaption>{title}</figcaption>"]
+    if np.isfinite(samples).all():
+        kind, data = _encode(samples, sampling_rate)
+        source = f"data:audio/{kind};base64,{base64.b64encode(data).decode()}"
+        parts.append(f'<audio controls aria-label="{title}" src="{source}"></audio>')
+    if problem:
+        parts.append(f'<p role="alert"><strong>Warning.</strong> {problem}</p>')
+    return f'<figure style="margin: 0">{"".join(parts)}</figure>'
+
+
+def _encode(samples, sampling_rate):
+    """MP3, or WAV where the sound library has no MP3 or MP3 has no such rate."""
+    try:
+        buffer = io.BytesIO()
+        soundfile.write(buffer, samples, sampling_rate, format="MP3", compression_level=0)  # its best quality
+        return "mpeg", buffer.getvalue()
+    except (ValueError, soundfile.SoundFileError):
+        buffer = io.BytesIO()
+        soundfile.write(buffer, samples, sampling_rate, format="WAV", subtype="PCM_16")
+        return "wav", buffer.getvalue()

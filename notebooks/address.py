@@ -1,0 +1,54 @@
+"""Write the course's public address into every notebook: `python notebooks/address.py`.
+
+The address stands in one place, `[project.urls]` in pyproject.toml. From it this script writes the Colab badge and the
+set-up cell of each lesson; run it after changing the address.
+"""
+
+import re
+import tomllib
+from pathlib import Path
+
+import nbformat
+
+HERE = Path(__file__).parent
+COLAB = "https://colab.research.google.com/github"
+
+
+def repository():
+    """The address in pyproject.toml, such as https://github.com/OWNER/REPOSITORY."""
+    project = tomllib.loads((HERE.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return project["urls"]["Repository"].rstrip("/")
+
+
+def addressed(notebook, name, address):
+    """Put an address into the badge and the set-up cell of a notebook.
+
+    Parameters
+    ----------
+    notebook : nbformat.NotebookNode
+        Changed in place.
+    name : str
+        Its file name.
+    address : str
+        Such as https://github.com/OWNER/REPOSITORY.
+
+    Returns
+    -------
+    bool
+        Whether anything changed.
+    """
+    before = [cell.source for cell in notebook.cells]
+    badge = f"]({COLAB}/{address.removeprefix('https://github.com/')}/blob/main/notebooks/{name})"
+    for cell in notebook.cells:
+        cell.source = re.sub(rf"\]\({COLAB}/[^)]*\)", lambda _: badge, cell.source)
+        if cell.id == "set-up":
+            cell.source = re.sub(r'address = "[^"]*"', lambda _: f'address = "{address}"', cell.source)
+    return before != [cell.source for cell in notebook.cells]
+
+
+if __name__ == "__main__":
+    for path in sorted(HERE.glob("*.ipynb")):
+        notebook = nbformat.read(path, 4)
+        if addressed(notebook, path.name, repository()):
+            nbformat.write(notebook, path)
+            print(f"{path.name}: now points to {repository()}")

@@ -1,0 +1,93 @@
+"""A hub on this machine: serves a folder the way huggingface.co serves a repository, so that tests need no network."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """Answers for `server.repo` at `server.revision` from `server.folder`; keeps the requested paths."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_HEAD(self):
+        self._answer(with_body=False)
+
+    def do_GET(self):
+        self._answer(with_body=True)
+
+    def _answer(self, with_body):
+        repo, revision, folder = self.server.repo, self.server.revision, self.server.folder
+        path = self.path.partition("?")[0]
+        self.server.requests.append(f"{self.command} {path}")
+        files = {str(f.relative_to(folder)): f for f in sorted(folder.rglob("*")) if f.is_file()}
+        name = path.removeprefix(f"/{repo}/resolve/{revision}/")
+        if path.startswith(f"/api/models/{repo}/tree/"):
+            entries = [
+                {"type": "file", "path": n, "size": f.stat().st_size, "oid": _digest(f)} for n, f in files.items()
+            ]
+            self._send(json.dumps(entries).encode(), {"Content-Type": "application/json"}, with_body)
+        elif path.startswith(f"/api/models/{repo}"):
+            info = {"id": repo, "sha": revision, "siblings": [{"rfilename": n} for n in files]}
+            self._send(json.dumps(info).encode(), {"Content-Type": "application/json"}, with_body)
+        elif name in files:
+            headers = {"X-Repo-Commit": revision, "ETag": f'"{_digest(files[name])}"', "Accept-Ranges": "bytes"}
+            self._send(files[name].read_bytes(), headers, with_body)
+        else:
+            self._send(b"Not found", {"X-Error-Code": "EntryNotFound"}, with_body, status=404)
+
+    def _send(self, body, headers, with_body, status=200):
+        wanted = self.headers.get("Range")
+        if wanted and status == 200:  # "bytes=first-" or "bytes=first-last"
+            first, _, last = wanted.removeprefix("bytes=").partition("-")
+            last = int(last) if last else len(body) - 1
+            headers = headers | {"Content-Range": f"bytes {first}-{last}/{len(body)}"}
+            body, status = body[int(first) : last + 1], 206
+        self.send_response(status)
+        for key, value in (headers | {"Content-Length": len(body)}).items():
+            self.send_header(key, str(value))
+        self.end_headers()
+        if with_body:
+            self.wfile.write(body)
+
+    def log_message(self, *args):
+        """Say nothing; the paths are in `server.requests`."""
+
+
+def _digest(file):
+    return hashlib.sha1(file.read_bytes()).hexdigest()
+
+
+@contextmanager
+def serve(folder, repo, revision):
+    """Serve a folder as a repository for a while; yields the server, with its `url` and its `requests` so far."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+    server.repo, server.revision, server.folder, server.requests = repo, revision, Path(folder), []
+    server.url = f"http://127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def run(code, endpoint, cache, **environment):
+    """Run Python code in the folder `cache`, with `endpoint` for the hub and downloads to that folder.
+
+    In a process of its own, because huggingface_hub reads its settings when it is imported.
+    """
+    settings = {"HF_ENDPOINT": endpoint, "HF_HOME": str(cache), "HF_HUB_OFFLINE": "0", "PYTHONPATH": str(ROOT)}
+    settings |= {"NO_PROXY": "127.0.0.1"} | environment
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, env=os.environ | settings, cwd=cache, capture_output=True, text=True, timeout=300)

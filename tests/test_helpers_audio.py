@@ -1,0 +1,137 @@
+import base64
+import io
+import re
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+import helpers
+from helpers.audio import to_samples
+
+RATE = 16_000
+TONE = 0.5 * np.sin(2 * np.pi * 440 * np.arange(5 * RATE) / RATE).astype(np.float32)
+
+
+def heard(page):
+    """The clips that a browser would play, decoded."""
+    sources = re.findall(r'src="data:audio/(?:mpeg|wav);base64,([^"]+)"', page.data)
+    return [soundfile.read(io.BytesIO(base64.b64decode(source))) for source in sources]
+
+
+@pytest.mark.parametrize("kind", [np.float64, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("shape", [(-1,), (1, -1)])
+def test_arrays_and_tensors_are_played_alike(kind, shape):
+    clip = torch.tensor(TONE).to(kind) if isinstance(kind, torch.dtype) else TONE.astype(kind)
+    samples = to_samples(clip.reshape(shape), RATE)
+    assert samples.shape == TONE.shape and samples.dtype == np.float32
+    np.testing.assert_allclose(samples, TONE, atol=2e-3)
+
+
+@pytest.mark.parametrize("audio", [[0.1, 0.2], None, "clip.wav", np.zeros(4, np.int16), torch.zeros(4, dtype=int)])
+def test_what_is_no_sound_is_refused(audio):
+    with pytest.raises(TypeError, match=r"audio is a .*, but must be .* such as pipe\(prompt\).audios\[0\]"):
+        helpers.play(audio, RATE, "tone")
+
+
+@pytest.mark.parametrize("shape", [(2, 8), (1, 1, 8), (0,), ()])
+def test_a_batch_is_refused(shape):
+    with pytest.raises(ValueError, match=rf"{re.escape(str(shape))}.*take one out"):
+        helpers.play(np.zeros(shape, np.float32), RATE, "tone")
+
+
+@pytest.mark.parametrize("rate", [0, -1, 16000.0, "16000", None])
+def test_a_rate_that_is_none_is_refused(rate):
+    with pytest.raises(ValueError, match=f"sampling_rate is {rate!r}.*16000"):
+        helpers.play(TONE, rate, "tone")
+
+
+@pytest.mark.parametrize("rate", [RATE, 7000])  # MP3 has no 7000 Hz
+def test_a_player_plays_what_it_was_given(rate):
+    page = helpers.play(0.1 * TONE, rate, "tone")
+    [(samples, found)] = heard(page)
+    assert found == rate
+    assert np.abs(samples).max() == pytest.approx(0.05, rel=0.05)  # not normalised
+    assert np.corrcoef(samples[: len(TONE)], TONE)[0, 1] > 0.99
+
+
+def test_without_mp3_wav_is_played(monkeypatch):
+    write = soundfile.write
+
+    def no_mp3(*args, format=None, **kwargs):
+        if format == "MP3":
+            raise ValueError("Unknown format: 'MP3'")
+        return write(*args, format=format, **kwargs)
+
+    monkeypatch.setattr(soundfile, "write", no_mp3)
+    page = helpers.play(TONE, RATE, "tone")
+    assert "audio/wav" in page.data
+    np.testing.assert_allclose(heard(page)[0][0], TONE, atol=1e-4)
+
+
+def test_a_notebook_stays_small():
+    noise = np.random.default_rng(0).normal(0, 0.1, 5 * RATE).astype(np.float32)
+    assert len(helpers.play(noise, RATE, "noise").data) < 60_000  # as 16-bit WAV it would be 213,000
+
+
+def test_a_player_is_accessible_and_harmless():
+    page = helpers.play(TONE, RATE, 'a "loud" <script>').data
+    assert 'aria-label="a &quot;loud&quot; &lt;script&gt;"' in page
+    assert "<figcaption>a &quot;loud&quot; &lt;script&gt;</figcaption>" in page
+    assert " controls " in page and "autoplay" not in page and "<script" not in page
+    assert "Warning" not in page
+
+
+@pytest.mark.parametrize(
+    ("audio", "words", "players"),
+    [
+        (0 * TONE, "silent", 1),
+        (1e-4 * TONE, "silent", 1),
+        (np.clip(3 * TONE, -1, 1), "clipped: .* samples reach full scale", 1),
+        (3 * TONE, "clipped", 1),
+        (np.where(np.arange(len(TONE)) < 8000, np.nan, TONE), "10% of the clip is NaN", 0),
+        (np.full(100, np.inf), "100% of the clip is NaN or infinite", 0),
+    ],
+)
+def test_what_cannot_be_heard_as_it_is_is_said(audio, words, players):
+    page = helpers.play(audio, RATE, "tone")
+    assert re.search(f'role="alert">.*Warning.*{words}', page.data)
+    assert len(heard(page)) == players
+
+
+def test_clips_are_compared_at_one_gain():
+    page = helpers.compare({"loud": TONE, "soft": 0.1 * TONE, "broken": np.nan * TONE}, RATE)
+    loud, soft = (samples for samples, _ in heard(page))
+    assert np.abs(loud).max() / np.abs(soft).max() == pytest.approx(10, rel=0.05)
+    assert "same gain" in page.data
+    assert [page.data.index(title) for title in ("loud", "soft", "broken")] == sorted(
+        page.data.index(title) for title in ("loud", "soft", "broken")
+    )
+
+
+@pytest.mark.parametrize("clips", [{}, [TONE], TONE])
+def test_a_comparison_needs_names(clips):
+    with pytest.raises(TypeError, match="must name clips"):
+        helpers.compare(clips, RATE)
+
+
+@pytest.mark.parametrize("name", ["clip.wav", "clip.FLAC"])
+def test_a_saved_clip_reads_back(tmp_path, name):
+    path = helpers.save(tmp_path / "new" / "folder" / name, TONE, RATE)
+    samples, rate = soundfile.read(path)
+    assert rate == RATE
+    np.testing.assert_allclose(samples, TONE, atol=1e-4)
+
+
+def test_what_cannot_be_saved_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"clip.mp3', but must end in .wav or .flac"):
+        helpers.save(tmp_path / "clip.mp3", TONE, RATE)
+    with pytest.raises(ValueError, match="clip.wav is not written: 100% of the clip is NaN"):
+        helpers.save(tmp_path / "clip.wav", np.nan * TONE, RATE)
+    assert not list(tmp_path.iterdir())
+
+
+def test_saving_tells_of_clipping(tmp_path):
+    with pytest.warns(UserWarning, match="clipped"):
+        helpers.save(tmp_path / "clip.wav", 3 * TONE, RATE)

@@ -1,0 +1,87 @@
+import numpy as np
+import pytest
+import torch
+
+import helpers
+from helpers.quality import FLOOR, log_mel
+
+RATE = 16_000
+TIME = np.arange(2 * RATE) / RATE
+
+
+def noise(seed, level=0.1):
+    return np.random.default_rng(seed).normal(0, level, len(TIME)).astype(np.float32)
+
+
+def test_full_scale_is_zero_decibels():
+    levels = log_mel(np.sin(2 * np.pi * 1000 * TIME), RATE)
+    assert levels.shape == (64, 1 + len(TIME) // 256)
+    assert -3.1 < levels[:, 10:-10].max() < 0.1  # between two bands each gets half of the power
+    assert log_mel(0.01 * np.sin(2 * np.pi * 1000 * TIME), RATE).max() == pytest.approx(levels.max() - 40, abs=0.1)
+
+
+def test_silence_lies_on_the_floor():
+    assert (log_mel(np.zeros(RATE), RATE) == FLOOR).all()
+
+
+def test_distance_is_in_decibels():
+    clip = noise(0)
+    assert helpers.distance(clip, clip, RATE) == 0
+    assert helpers.distance(clip, 0.5 * clip, RATE) == pytest.approx(6.02, abs=0.01)
+    assert helpers.distance(clip, torch.tensor(-clip)[None], RATE) == pytest.approx(0, abs=1e-4)  # phase is not heard
+
+
+def test_distance_needs_equal_lengths():
+    with pytest.raises(ValueError, match="100 and 99 samples: cut"):
+        helpers.distance(noise(0)[:100], noise(0)[:99], RATE)
+
+
+def test_a_small_change_lies_below_the_seed_spread():
+    clips = [noise(seed) for seed in range(4)]
+    spread = helpers.seed_spread(clips, RATE)
+    assert 1 < spread < 10
+    assert helpers.distance(clips[0], clips[0] + noise(9, 0.005), RATE) < spread / 5
+    assert helpers.distance(clips[0], 10 * clips[0], RATE) > 2 * spread
+
+
+def test_seed_spread_is_the_median_of_all_pairs():
+    clips = [noise(0), 0.5 * noise(0), 0.25 * noise(0)]  # 6, 6 and 12 dB apart
+    assert helpers.seed_spread(clips, RATE) == pytest.approx(6.02, abs=0.01)
+    with pytest.raises(ValueError, match="clips holds 1"):
+        helpers.seed_spread(clips[:1], RATE)
+
+
+def test_hiss_raises_the_noise_floor():
+    beeps = np.sin(2 * np.pi * 1000 * TIME) * (TIME % 0.5 < 0.1)
+    assert helpers.noise_floor(beeps, RATE) == FLOOR
+    assert helpers.noise_floor(beeps + noise(0, 0.01), RATE) > FLOOR + 15
+
+
+def test_a_clip_with_nan_has_no_levels():
+    with pytest.raises(Exception, match="not finite"):
+        helpers.noise_floor(np.nan * noise(0), RATE)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_clap_scores_are_those_that_the_pipeline_ranks_by(pocket, dtype):
+    clips = [noise(0), np.sin(2 * np.pi * 500 * TIME).astype(np.float32), 0.01 * noise(1)]
+    pocket.text_encoder.to(dtype)
+    try:
+        scores = helpers.clap_scores(pocket, "a bird", clips)
+        ranked = pocket.score_waveforms(["a bird"], torch.tensor(np.stack(clips)), len(clips), "cpu", dtype)
+    finally:
+        pocket.text_encoder.to(torch.float32)
+    assert scores.shape == (3,) and (np.abs(scores) <= 1).all()
+    if dtype == torch.float32:
+        np.testing.assert_array_equal(ranked, np.stack(clips)[scores.argsort()[::-1]])
+
+
+def test_a_score_does_not_change_from_call_to_call(pocket):
+    long = np.tile(np.concatenate([noise(0), np.sin(2 * np.pi * 500 * TIME)]), 4)  # the encoder takes 6 s of it
+    first, *others = (helpers.clap_scores(pocket, "a bird", [long])[0] for _ in range(3))
+    assert others == [first, first]
+
+
+def test_no_clips_have_no_score(pocket):
+    with pytest.raises(ValueError, match="clips is empty"):
+        helpers.clap_scores(pocket, "a bird", [])

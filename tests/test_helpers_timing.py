@@ -1,0 +1,120 @@
+import pytest
+import torch
+
+import helpers
+from helpers import timing
+
+CALL = dict(prompt="birds sing in the rain", num_inference_steps=3, audio_length_in_s=0.4)
+
+
+@pytest.fixture
+def takes(monkeypatch):
+    """Makes functions that take as many seconds as they are told, on a clock of our own."""
+    now = [0.0]
+    monkeypatch.setattr(timing, "clock", lambda: now[0])
+
+    def make(*durations, log=None, name=None):
+        left = iter(durations)
+
+        def fn():
+            now[0] += next(left)
+            if log is not None:
+                log.append(name)
+            return now[0]
+
+        return fn
+
+    return make
+
+
+def test_the_first_call_stands_apart(takes):
+    found = helpers.measure(takes(100, 5, 1, 4, 2, 3), repeats=5)
+    assert (found.first, found.seconds) == (100, [5, 1, 4, 2, 3])
+    assert (found.median, found.spread) == (3, 2)
+    assert found.result == 115  # what the last call returned
+
+
+def test_a_measurement_reads_as_one_line(takes):
+    assert repr(helpers.measure(takes(9, 2, 2, 2), repeats=3)).startswith(
+        "2 s, spread 0 s over 3 calls; first call 9 s"
+    )
+    assert repr(timing.Measurement(9, [2], peak_memory=1_500_000_000)).endswith("; peak GPU memory 1.50 GB")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA GPU")
+def test_without_a_gpu_no_peak_memory_is_invented(takes):
+    assert helpers.measure(takes(1, 1), repeats=1).peak_memory is None
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+def test_on_a_gpu_the_work_is_waited_for_and_its_memory_counted():
+    a = torch.randn(8192, 8192, device="cuda")
+    found = helpers.measure(lambda: a @ a, repeats=3)
+    assert found.median > 0.001
+    assert found.peak_memory >= 2 * a.nbytes
+
+
+@pytest.mark.parametrize("repeats", [0, -1, 2.0, "3", True])
+def test_repeats_must_be_a_count(takes, repeats):
+    with pytest.raises(ValueError, match="repeats is .* but must be a whole number"):
+        helpers.measure(takes(1), repeats=repeats)
+
+
+def test_a_result_in_place_of_a_function_is_explained():
+    with pytest.raises(TypeError, match=r"float: put `lambda:` before it, as in measure\(lambda: pipe"):
+        helpers.measure(0.5)
+    with pytest.raises(TypeError, match="lambda"):
+        helpers.compare_times(lambda: 1, 0.5)
+
+
+def test_a_comparison_takes_turns(takes):
+    log = []
+    found = helpers.compare_times(
+        takes(50, 2, 4, 8, log=log, name="a"), takes(10, 1, 1, 2, log=log, name="b"), repeats=3
+    )
+    assert "".join(log) == "ab" + "ab" + "ba" + "ab"
+    assert (found.before.first, found.after.first) == (50, 10)
+    assert found.speedups == [2, 4, 4]
+    assert (found.speedup, found.spread) == (4, 1)
+    assert repr(found) == "4 times as fast, spread 1 over 3 pairs (4 s before, 1 s after)"
+
+
+def test_stages_add_up_to_the_whole(pocket, seeded):
+    found = helpers.time_stages(pocket, **CALL, generator=seeded())
+    assert list(found.seconds) == ["text encoding", "denoising", "VAE decoding", "vocoder", "other"]
+    assert all(seconds > 0 for seconds in found.seconds.values())
+    assert found.unet_calls == 3
+    assert repr(found).endswith("; 3 UNet calls")
+
+
+def test_stages_are_told_apart(pocket, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(timing, "clock", lambda: now[0])
+
+    def slow(owner, name, seconds):
+        fast = getattr(owner, name)
+
+        def call(*args, **kwargs):
+            now[0] += seconds
+            return fast(*args, **kwargs)
+
+        monkeypatch.setitem(vars(owner), name, call)
+
+    slow(pocket, "encode_prompt", 1)
+    slow(pocket.unet, "forward", 10)
+    slow(pocket.vae, "decode", 100)
+    slow(pocket, "mel_spectrogram_to_waveform", 1000)
+    slow(pocket.scheduler, "step", 10_000)
+    assert list(helpers.time_stages(pocket, **CALL).seconds.values()) == [1, 30, 100, 1000, 30_000]
+
+
+def test_a_pipeline_is_left_as_it_was(pocket, seeded):
+    config = dict(pocket.config)
+    before = {**vars(pocket)}, {**vars(pocket.vae)}
+    audio = pocket(**CALL, generator=seeded()).audios
+    helpers.time_stages(pocket, **CALL)
+    with pytest.raises(ValueError, match="callback_steps"):
+        helpers.time_stages(pocket, **CALL, callback_steps=0)
+    assert (vars(pocket), vars(pocket.vae)) == before
+    assert dict(pocket.config) == config
+    assert (pocket(**CALL, generator=seeded()).audios == audio).all()

@@ -1,0 +1,81 @@
+"""The embedded checkpoint as anybody would load it: plain diffusers, none of our code."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from diffusers import AudioLDM2Pipeline
+
+from pocket.architecture import CHECKPOINT
+from pocket.evaluate import Evaluation, Row, as_markdown
+from pocket.sounds import KINDS
+
+
+@pytest.fixture(scope="module")
+def plain():
+    pipe = AudioLDM2Pipeline.from_pretrained(CHECKPOINT)
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+def test_it_is_small_and_holds_no_pickle():
+    files = [path for path in CHECKPOINT.rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) <= 20e6
+    assert {path.suffix for path in files} <= {".json", ".safetensors", ".txt"}
+
+
+def test_it_has_the_eleven_components_of_the_official_ones(plain):
+    assert len(plain.components) == 11
+    assert {module.dtype for module in plain.components.values() if isinstance(module, torch.nn.Module)} == {
+        torch.float32
+    }
+    index = json.loads((CHECKPOINT / "model_index.json").read_text())
+    assert index["_class_name"] == "AudioLDM2Pipeline"
+    assert index["vocoder"] == ["transformers", "SpeechT5HifiGan"]
+
+
+@pytest.mark.parametrize(("seconds", "samples"), [(None, 81920), (1.3, 20800), (7.5, 120000)])
+def test_any_length_sounds(plain, seconds, samples):
+    audio = plain(
+        "Footsteps", audio_length_in_s=seconds, num_inference_steps=4, generator=torch.Generator().manual_seed(0)
+    ).audios[0]
+    assert audio.shape == (samples,) and np.isfinite(audio).all() and audio.std() > 1e-3
+
+
+@pytest.fixture(scope="module")
+def evaluation():
+    evaluation = Evaluation(CHECKPOINT, quick=True)
+    evaluation.run()
+    return evaluation
+
+
+def test_a_quick_evaluation_recognises_the_sounds(evaluation):
+    assert set(evaluation.by_kind) == set(KINDS)
+    assert np.mean(list(evaluation.by_kind.values())) >= 0.8
+    rows = {row.what: row for row in evaluation.rows}
+    for what in (
+        "samba drums with waves: both found",
+        "DPM++ 20 against DDIM 200, same seed",
+        "bfloat16 against float32, same seed",
+        "negative prompt, guidance 3.5: noise floor",
+    ):
+        assert rows[what].met, rows[what]
+    assert all(row.met for what, row in rows.items() if what.startswith("silent")), rows
+
+
+def test_noise_is_recognised_as_nothing(evaluation):
+    rng = np.random.default_rng(0)
+    noise = 0.1 * rng.standard_normal((len(evaluation.names), 81920)).astype(np.float32)
+    from pocket.evaluate import first_choice
+
+    assert first_choice(noise, evaluation.names).mean() < 0.3
+
+
+def test_the_table_marks_what_falls_short():
+    table = as_markdown([Row("a", "1 %", "90 %", False), Row("b", "95 %", "90 %", True), Row("c", "3 dB")])
+    assert (
+        "| a | 1 % | 90 % | **no** |" in table
+        and "| b | 95 % | 90 % | yes |" in table
+        and "| c | 3 dB |  |  |" in table
+    )
