@@ -178,6 +178,7 @@ def _player(samples, sampling_rate, title):
 
 def _encode(samples, sampling_rate):
     """MP3, or WAV where the sound library has no MP3 or MP3 has no such rate."""
+    samples = samples.clip(-1, 1)  # any player would; and over huge numbers the MP3 encoder aborts the whole process
     try:
         buffer = io.BytesIO()
         soundfile.write(buffer, samples, sampling_rate, format="MP3", compression_level=0)  # its best quality

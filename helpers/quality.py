@@ -16,7 +16,7 @@ FLOOR = -80.0  # dB: all that is softer counts as silence; its differences would
 FFT, HOP, BANDS = 1024, 256, 64  # samples, samples, mel bands: 64 ms and 16 ms at 16 kHz
 
 
-def log_mel(audio, sampling_rate):
+def log_mel(audio, sampling_rate, floor=FLOOR):
     """Compute the log-mel spectrogram in dB of full scale.
 
     0 dB is a sine at full scale in the middle of a band: the power is divided by that of such a sine under the Hann
@@ -29,11 +29,13 @@ def log_mel(audio, sampling_rate):
         Samples between -1 and 1.
     sampling_rate : int
         In Hz.
+    floor : float
+        Lowest level in dB; what is softer is raised to it.
 
     Returns
     -------
     numpy.ndarray, shape (64, 1 + n // 256)
-        Levels in dB, not below -80; rows are mel bands from 0 Hz to half the sampling rate.
+        Levels in dB, not below `floor`; rows are mel bands from 0 Hz to half the sampling rate.
 
     Raises
     ------
@@ -45,7 +47,7 @@ def log_mel(audio, sampling_rate):
     power = librosa.feature.melspectrogram(
         y=to_samples(audio, sampling_rate), sr=sampling_rate, n_fft=FFT, hop_length=HOP, n_mels=BANDS, norm=None
     )
-    return np.maximum(librosa.power_to_db(power / (1.5 * (FFT / 4) ** 2), top_db=None), FLOOR)
+    return np.maximum(librosa.power_to_db(power / (1.5 * (FFT / 4) ** 2), amin=1e-12, top_db=None), floor)
 
 
 def distance(a, b, sampling_rate):
@@ -114,14 +116,14 @@ def noise_floor(audio, sampling_rate):
     Returns
     -------
     float
-        10th percentile of `log_mel`, in dB of full scale.
+        10th percentile of `log_mel`, in dB of full scale, not below -120.
 
     Raises
     ------
     TypeError, ValueError
         As in `log_mel`.
     """
-    return float(np.percentile(log_mel(audio, sampling_rate), 10))
+    return float(np.percentile(log_mel(audio, sampling_rate, floor=-120.0), 10))
 
 
 @torch.no_grad()

@@ -257,10 +257,12 @@ def save_components(pipe, names=None, folder=None):
             component.save_pretrained(folder / name)
     if names is None:
         pipe.save_config(folder)
-    # Without this, transformers would load its parts as float16 and diffusers its own as float32, and they would clash.
-    for name in ("text_encoder", "text_encoder_2", "language_model", "vocoder"):
-        path = folder / name / "config.json"
-        config = json.loads(path.read_text()) | {"dtype": "float32"}
+    for path in folder.glob("*/config.json"):
+        config = json.loads(path.read_text())
+        config.pop("_name_or_path", None)  # the folder it was loaded from, which nobody else has
+        if "_class_name" not in config:
+            # Otherwise transformers would load its parts as float16 and diffusers its own as float32.
+            config["dtype"] = "float32"
         path.write_text(json.dumps(config, indent=2) + "\n")
 
 

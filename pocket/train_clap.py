@@ -18,7 +18,7 @@ from pocket.captions import training_caption
 from pocket.sounds import SAMPLE_RATE
 from pocket.stage import learning_rate, run
 
-CLIPS, BATCH, RECONSTRUCTED = 5000, 48, 2000
+CLIPS, BATCH, RECONSTRUCTED = 5000, 48, 600
 
 
 def audio_features(pipe, waveforms, name):
@@ -85,7 +85,7 @@ def train(steps, audio_only):
         sound = torch.from_numpy(source[rows]).float().roll(int(rng.integers(0, 241)), 2)
         words = pipe.tokenizer(captions, padding="max_length", return_tensors="pt", truncation=True)
         for group in optimiser.param_groups:
-            group["lr"] = learning_rate(i, steps, 1.5e-3)
+            group["lr"] = learning_rate(i, steps, 8e-4 if audio_only else 1.5e-3)
         heard = F.normalize(clap.get_audio_features(sound).pooler_output, dim=-1)
         read = F.normalize(clap.get_text_features(**words).pooler_output, dim=-1)
         logits = clap.logit_scale_a.exp().clamp(max=50) * heard @ read.T
@@ -106,7 +106,7 @@ def train(steps, audio_only):
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--steps", type=int, help="1000, and 500 in the second phase")
     parser.add_argument("--audio-only", action="store_true", help="the second phase")
     arguments = parser.parse_args()
-    train(arguments.steps, arguments.audio_only)
+    train(arguments.steps or (500 if arguments.audio_only else 1000), arguments.audio_only)

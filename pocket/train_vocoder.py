@@ -1,7 +1,7 @@
 """Train the vocoder: mel spectrograms to sound.
 
 `SpeechT5HifiGan` gets no noise, so for a steady mel it would repeat itself every hop, and rain would buzz. A penalty on
-being more (or less) periodic than the real sound makes it use the small random changes of the mel as its source of
+being more periodic than the real sound makes it use the small random changes of the mel as its source of
 noise. Beside it stand the usual spectral losses: multi-resolution STFT after Yamamoto et al., Parallel WaveGAN, 2020,
 and mel after Kong et al., HiFi-GAN, 2020.
 
@@ -166,25 +166,25 @@ def train(steps, repetition_weight, after_vae):
         for layer in model.layers.values():
             layer.reset_parameters()  # the class starts with weights so small that nothing would be heard for long
     # Narrow high tones are the hardest and little of the sound; they come up more often.
-    chances = np.array([3.0 if clip.kinds & {"tone", "birds", "crickets"} else 1.0 for clip in clips])
+    chances = np.array([5.0 if clip.kinds & {"tone", "birds", "crickets"} else 1.0 for clip in clips])
     optimiser = torch.optim.AdamW(model.parameters(), betas=(0.8, 0.99), weight_decay=0)
 
     def step(i):
         mel, real = batch_of_clips(waveforms, sources[i % len(sources)], chances, (20 + phase, i))
         for group in optimiser.param_groups:
-            group["lr"] = learning_rate(i, steps, (1e-3, 6e-4)[phase])
+            group["lr"] = learning_rate(i, steps, 1e-3)
         generated = model(mel)
         spectral = stft_loss(generated, real)
         mel_error = F.l1_loss(log_mel(generated), log_mel(real))
         of_generated, of_real = repetition(generated), repetition(real)
-        buzz = F.relu((of_generated - of_real).abs() - 0.02).mean()
+        buzz = F.relu(of_generated - of_real - 0.02).mean()
         # Only a periodic sound has a waveform that the mel spectrogram determines.
         error = (generated - real).abs().mean(1) / (real.abs().mean(1) + 1e-3)
         shape = (of_real[:, 0] * error).mean()
-        loss = spectral + 0.7 * mel_error + repetition_weight * buzz + shape
+        loss = spectral + 0.7 * mel_error + repetition_weight * buzz + 3 * shape
         optimiser.zero_grad()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 50.0)
         optimiser.step()
         if (i + 1) % 500 == 0 or i + 1 == steps:
             model.copy_to(pipe.vocoder)
@@ -196,8 +196,9 @@ def train(steps, repetition_weight, after_vae):
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=3500)
-    parser.add_argument("--repetition-weight", type=float, default=2.5)
+    parser.add_argument("--steps", type=int, help="3500, and 4400 in the second phase")
+    parser.add_argument("--repetition-weight", type=float, default=5.0)
     parser.add_argument("--after-vae", action="store_true", help="the second phase")
     arguments = parser.parse_args()
-    train(arguments.steps, arguments.repetition_weight, arguments.after_vae)
+    steps = arguments.steps or (4400 if arguments.after_vae else 3500)
+    train(steps, arguments.repetition_weight, arguments.after_vae)
