@@ -226,10 +226,9 @@ class Evaluation:
     def half_precision(self):
         """The same prompts and seeds in bfloat16 and float16."""
         chosen = np.arange(0, len(self.prompts), self.per_kind)
-        for dtype, count in ((torch.bfloat16, 4 if self.quick else 14), (torch.float16, 0 if self.quick else 2)):
-            if not count:
-                continue
-            chosen = chosen[:count]  # few of float16: most CPUs emulate it
+        counts = {torch.bfloat16: 4} if self.quick else {torch.bfloat16: 14, torch.float16: 2}  # CPUs emulate float16
+        for dtype, count in counts.items():
+            chosen = chosen[:count]
             prompts, seeds = [self.prompts[i] for i in chosen], [self.seeds[i] for i in chosen]
             clips = self.generate(prompts, seeds, pipe=load(self.folder, dtype))
             name = str(dtype).removeprefix("torch.")

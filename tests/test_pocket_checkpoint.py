@@ -8,7 +8,7 @@ import torch
 from diffusers import AudioLDM2Pipeline
 
 from pocket.architecture import CHECKPOINT
-from pocket.evaluate import Evaluation, Row, as_markdown
+from pocket.evaluate import Evaluation, Row, as_markdown, first_choice
 from pocket.sounds import KINDS
 
 
@@ -67,8 +67,6 @@ def test_a_quick_evaluation_recognises_the_sounds(evaluation):
 def test_noise_is_recognised_as_nothing(evaluation):
     rng = np.random.default_rng(0)
     noise = 0.1 * rng.standard_normal((len(evaluation.names), 81920)).astype(np.float32)
-    from pocket.evaluate import first_choice
-
     assert first_choice(noise, evaluation.names).mean() < 0.3
 
 
