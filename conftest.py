@@ -1,6 +1,7 @@
 """Run notebooks as tests: offline, with a failure that names the notebook and the cell, and none that hardly ran."""
 
 import os
+import tempfile
 from pathlib import Path
 
 import nbformat
@@ -11,6 +12,8 @@ from nbmake.nb_run import NotebookRun
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["MPLBACKEND"] = "Agg"
+_FOLDER = tempfile.TemporaryDirectory()  # as long as this process lives
+os.environ["AUDIOLDM2_SCOREBOARD"] = str(Path(_FOLDER.name) / "scoreboard.json")  # lessons leave none in the tree
 LEAST_CODE_CELLS = 10
 
 

@@ -4,17 +4,26 @@ from helpers.audio import compare, play, save
 from helpers.checkpoints import OFFICIAL, describe_components, find_checkpoint, load_pipeline
 from helpers.devices import best_device, describe, half_dtype
 from helpers.exercises import check
+from helpers.listening import BlindTest
+from helpers.memory import peak_memory
+from helpers.prediction import Guess
 from helpers.quality import clap_scores, distance, noise_floor, seed_spread
+from helpers.scoreboard import Scoreboard
 from helpers.spectrograms import plot_spectrogram, plot_spectrograms
+from helpers.stages import compare_stages, time_stages
 from helpers.tables import table
-from helpers.timing import compare_times, measure, time_stages
+from helpers.timing import compare_times, measure
 
 __all__ = [
+    "BlindTest",
+    "Guess",
     "OFFICIAL",
+    "Scoreboard",
     "best_device",
     "check",
     "clap_scores",
     "compare",
+    "compare_stages",
     "compare_times",
     "describe",
     "describe_components",
@@ -24,6 +33,7 @@ __all__ = [
     "load_pipeline",
     "measure",
     "noise_floor",
+    "peak_memory",
     "play",
     "plot_spectrogram",
     "plot_spectrograms",

@@ -1,4 +1,4 @@
-"""Which device there is, and which half-precision type it is good at."""
+"""Which device there is, and which half-precision type it has instructions for."""
 
 import warnings
 from importlib.metadata import version
@@ -50,7 +50,7 @@ def check_device(device):
 
 
 def half_dtype(device=None):
-    """Name the half-precision type that a device is good at.
+    """Name the half-precision type that a device has instructions for.
 
     Parameters
     ----------
@@ -60,8 +60,8 @@ def half_dtype(device=None):
     Returns
     -------
     torch.dtype
-        float16 on a GPU, bfloat16 on a CPU that has instructions for it. On any other CPU float32, with a warning that
-        says why: half precision would be emulated there, and slower.
+        float16 on a GPU, bfloat16 on a CPU that has instructions for it; how fast those are, only a measurement tells
+        (lesson 4). On any other CPU float32, with a warning that says why: half precision would be emulated there.
     """
     dtype, reason = _half(torch.device(device or best_device()))
     if dtype == torch.float32:
@@ -104,6 +104,6 @@ def describe(device=None):
     dtype, reason = _half(device)
     versions = ", ".join(f"{package} {version(package)}" for package in ("torch", "diffusers", "transformers"))
     return (
-        f"{name}: {free / GIB:.1f} of {total / GIB:.1f} GiB memory free; best in {str(dtype).removeprefix('torch.')} "
-        f"({reason}); {torch.get_num_threads()} CPU threads; {versions}"
+        f"{name}: {free / GIB:.1f} of {total / GIB:.1f} GiB memory free; half precision: "
+        f"{str(dtype).removeprefix('torch.')} ({reason}); {torch.get_num_threads()} CPU threads; {versions}"
     )

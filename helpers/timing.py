@@ -1,6 +1,5 @@
 """Measure how long something takes, with the first call apart and the spread stated."""
 
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from numbers import Integral
 from typing import Any
@@ -39,7 +38,7 @@ class Measurement:
     @property
     def spread(self):
         """Interquartile range of `seconds`: the middle half of the calls lies within it."""
-        return _spread(self.seconds)
+        return interquartile_range(self.seconds)
 
     def __repr__(self):
         memory = "" if self.peak_memory is None else f"; peak GPU memory {self.peak_memory / 1e9:.2f} GB"
@@ -74,33 +73,13 @@ class Comparison:
     @property
     def spread(self):
         """Interquartile range of `speedups`."""
-        return _spread(self.speedups)
+        return interquartile_range(self.speedups)
 
     def __repr__(self):
         return (
             f"{self.speedup:.3g} times as fast, spread {self.spread:.2g} over {len(self.speedups)} pairs "
             f"({self.before.median:.3g} s before, {self.after.median:.3g} s after)"
         )
-
-
-@dataclass
-class Stages:
-    """What `time_stages` found.
-
-    Attributes
-    ----------
-    seconds : dict of str to float
-        Seconds of each stage; together they are the whole call.
-    unet_calls : int
-        How often the UNet ran.
-    """
-
-    seconds: dict[str, float]
-    unet_calls: int
-
-    def __repr__(self):
-        stages = ", ".join(f"{name} {seconds:.3g} s" for name, seconds in self.seconds.items())
-        return f"{stages}; {self.unet_calls} UNet calls"
 
 
 def measure(fn, repeats=5):
@@ -124,11 +103,11 @@ def measure(fn, repeats=5):
     ValueError
         If `repeats` is no positive whole number.
     """
-    _check(repeats, fn)
-    first, _, result = _run(fn)
+    check_calls(repeats, fn)
+    first, _, result = run(fn)
     seconds, peaks = [], []
     for _ in range(repeats):
-        time, peak, result = _run(fn)
+        time, peak, result = run(fn)
         seconds.append(time)
         peaks.append(peak)
     return Measurement(first, seconds, _highest(peaks), result)
@@ -153,87 +132,23 @@ def compare_times(before, after, repeats=5):
     TypeError, ValueError
         As in `measure`.
     """
-    _check(repeats, before, after)
+    check_calls(repeats, before, after)
     functions = (before, after)
-    firsts = [_run(fn)[0] for fn in functions]
+    firsts = [run(fn)[0] for fn in functions]
     seconds, peaks, results = ([], []), ([], []), [None, None]
-    for pair in range(repeats):
-        for i in (0, 1) if pair % 2 == 0 else (1, 0):
-            time, peak, results[i] = _run(functions[i])
-            seconds[i].append(time)
-            peaks[i].append(peak)
+    for i in turns(repeats):
+        time, peak, results[i] = run(functions[i])
+        seconds[i].append(time)
+        peaks[i].append(peak)
     return Comparison(*(Measurement(firsts[i], seconds[i], _highest(peaks[i]), results[i]) for i in (0, 1)))
 
 
-def time_stages(pipe, *args, **kwargs):
-    """Run a pipeline once and measure its stages.
-
-    The GPU is waited for at every border between stages, so the whole can take slightly longer than without. Run the
-    pipeline once before: a first call takes longer.
-
-    Parameters
-    ----------
-    pipe : diffusers.AudioLDM2Pipeline
-        Left as it was.
-    *args, **kwargs
-        What to call it with.
-
-    Returns
-    -------
-    Stages
-        Of "text encoding", "denoising" (the UNet calls), "VAE decoding", "vocoder" and "other" (scheduler, guidance,
-        ranking of candidates).
-    """
-    with ExitStack() as stack:
-        stages = {
-            "text encoding": stack.enter_context(_timed(pipe, "encode_prompt")),
-            "denoising": stack.enter_context(_timed(pipe, "unet")),
-            "VAE decoding": stack.enter_context(_timed(pipe.vae, "decode")),
-            "vocoder": stack.enter_context(_timed(pipe, "mel_spectrogram_to_waveform")),
-        }
-        total, _, _ = _run(lambda: pipe(*args, **kwargs))
-    seconds = {name: stage.seconds for name, stage in stages.items()}
-    seconds["other"] = total - sum(seconds.values())
-    return Stages(seconds, stages["denoising"].calls)
+def turns(repeats):
+    """In which order two functions, 0 and 1, are called: pair after pair, each pair the other way round."""
+    return [i for pair in range(repeats) for i in ((0, 1) if pair % 2 == 0 else (1, 0))]
 
 
-class _Timed:
-    """Stands in for a function or a module, and adds up how often and how long it is called."""
-
-    def __init__(self, target):
-        self.target, self.seconds, self.calls = target, 0.0, 0
-
-    def __call__(self, *args, **kwargs):
-        start = clock()
-        result = self.target(*args, **kwargs)
-        self.seconds += clock() - start
-        self.calls += 1
-        return result
-
-    def __getattr__(self, name):
-        return getattr(self.target, name)
-
-
-@contextmanager
-def _timed(owner, name):
-    """Put a `_Timed` in the place of an attribute for a while.
-
-    It goes straight into the object's dictionary: a pipeline would write an assignment down in its configuration, and
-    wrapping inside the UNet would make a compiled one compile again.
-    """
-    stand_in = _Timed(getattr(owner, name))
-    had_own = name in vars(owner)
-    vars(owner)[name] = stand_in
-    try:
-        yield stand_in
-    finally:
-        if had_own:
-            vars(owner)[name] = stand_in.target
-        else:
-            del vars(owner)[name]
-
-
-def _run(fn):
+def run(fn):
     """Seconds, peak GPU memory in bytes (or None), and the result of one call."""
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
@@ -248,11 +163,13 @@ def _highest(peaks):
     return max(peaks) or None if None not in peaks else None
 
 
-def _spread(values):
+def interquartile_range(values):
+    """The middle half of the values lies within it."""
     return float(np.subtract(*np.percentile(values, [75, 25])))
 
 
-def _check(repeats, *functions):
+def check_calls(repeats, *functions):
+    """Raise unless there are functions to call, and a number of times."""
     if isinstance(repeats, bool) or not isinstance(repeats, Integral) or repeats < 1:
         raise ValueError(f"repeats is {repeats!r}, but must be a whole number of 1 or more.")
     for fn in functions:

@@ -3,6 +3,7 @@ import torch
 
 import helpers
 from helpers import timing
+from helpers.stages import Stages
 
 CALL = dict(prompt="birds sing in the rain", num_inference_steps=3, audio_length_in_s=0.4)
 
@@ -118,3 +119,52 @@ def test_a_pipeline_is_left_as_it_was(pocket, seeded):
     assert (vars(pocket), vars(pocket.vae)) == before
     assert dict(pocket.config) == config
     assert (pocket(**CALL, generator=seeded()).audios == audio).all()
+
+
+def test_stages_split_into_steps_and_rest():
+    found = Stages({"text encoding": 1, "denoising": 20, "other": 4}, unet_calls=10)
+    assert (found.seconds_per_step, found.fixed, found.total) == (2, 5, 25)
+
+
+def test_a_comparison_of_stages_takes_turns_and_takes_medians():
+    log = []
+
+    def calls(name, *seconds):
+        left = iter(seconds)
+
+        def fn():
+            log.append(name)
+            denoising, rest = next(left)
+            return Stages({"denoising": denoising, "vocoder": rest}, unet_calls=2)
+
+        return fn
+
+    before = calls("a", (90, 90), (8, 4), (6, 4), (10, 10))
+    after = calls("b", (90, 90), (2, 1), (3, 2), (8, 2))
+    found = helpers.compare_stages(before, after, repeats=3)
+    assert "".join(log) == "ab" + "ab" + "ba" + "ab"  # the first calls are warm-up
+    assert found.before == Stages({"denoising": 8, "vocoder": 4}, 2)
+    assert found.after == Stages({"denoising": 3, "vocoder": 2}, 2)
+    assert found.speedups == [4, 2, 2]
+    assert (found.speedup, found.spread) == (2, 1)
+    assert repr(found) == (
+        "2 times as fast, spread 1 over 3 pairs (12 s before, 5 s after; one step 4 s before, 1.5 s after)"
+    )
+
+
+def test_only_stages_can_be_compared(takes):
+    with pytest.raises(TypeError, match="returned a float, but must return what helpers.time_stages returns"):
+        helpers.compare_stages(takes(1.0), takes(1.0))
+    with pytest.raises(TypeError, match="lambda"):
+        helpers.compare_stages(Stages({"denoising": 1}, 1), takes(1))
+    with pytest.raises(ValueError, match="repeats is 0"):
+        helpers.compare_stages(takes(1), takes(1), repeats=0)
+
+
+def test_a_real_pipeline_is_compared_stage_by_stage(pocket):
+    def call(steps):
+        return lambda: helpers.time_stages(pocket, **CALL | {"num_inference_steps": steps})
+
+    found = helpers.compare_stages(call(4), call(2), repeats=1)
+    assert (found.before.unet_calls, found.after.unet_calls) == (4, 2)
+    assert found.speedup == found.before.total / found.after.total

@@ -1,0 +1,1 @@
+"""Measurements at full size, and what they found, in `results/`."""

@@ -1,0 +1,78 @@
+"""A learner's prediction, made before the measurement."""
+
+import math
+from numbers import Real
+
+from IPython.display import display
+
+
+class Guess:
+    """A guess that a notebook asks for with a box, and that plain code can set.
+
+    Parameters
+    ----------
+    question : str
+    value : float or str, optional
+        The guess; a number, or one of `choices`.
+    choices : list of str, optional
+        What to choose from, where no number is wanted.
+
+    Attributes
+    ----------
+    value : float or str or None
+        None while nothing has been guessed.
+
+    Raises
+    ------
+    ValueError
+        If `value` is neither a number nor one of `choices`.
+    """
+
+    def __init__(self, question, value=None, choices=None):
+        self.question, self.choices = question, choices
+        self.value = self._checked(value)
+
+    def _checked(self, value):
+        if value is None:
+            return None
+        if self.choices:
+            if value not in self.choices:
+                raise ValueError(f"value is {value!r}, but must be one of {', '.join(map(repr, self.choices))}.")
+        elif isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
+            raise ValueError(f"value is {value!r}, but must be a number, such as 1.5.")
+        return value
+
+    def __str__(self):
+        if self.value is None:
+            return "nothing yet"
+        return self.value if self.choices else f"{self.value:g}"
+
+    def __repr__(self):
+        return f"Guess({self.question!r}, value={self.value!r})"
+
+    def _ipython_display_(self):
+        try:
+            import ipywidgets as widgets
+        except ImportError:
+            return print(f"{self.question} Write it into the cell, as value=... (so far: {self})")
+        if self.choices:
+            box = widgets.Dropdown(options=[("?", None), *((choice, choice) for choice in self.choices)])
+            box.value = self.value
+        else:
+            box = widgets.Text("" if self.value is None else str(self), placeholder="a number")
+        note = widgets.Label(f"Your guess: {self}")
+
+        def take(change):
+            try:
+                self.value = self._checked(change["new"] if self.choices else _number(change["new"]))
+                note.value = f"Your guess: {self}"
+            except ValueError:
+                note.value = f"{change['new']!r} is no number; try one such as 1.5. Your guess: {self}"
+
+        box.observe(take, names="value")
+        display(widgets.VBox([widgets.Label(self.question), widgets.HBox([box, note])]))
+
+
+def _number(text):
+    """The number in a text; in half of the world, a comma stands before the decimals."""
+    return float(text.replace(",", ".")) if text.strip() else None

@@ -1,0 +1,74 @@
+import sys
+
+import ipywidgets
+import pytest
+
+import helpers
+from helpers import prediction
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    """Everything that a guess displays."""
+    shown = []
+    monkeypatch.setattr(prediction, "display", shown.append)
+    return shown
+
+
+def find(widget, kind):
+    found = [widget] if isinstance(widget, kind) else []
+    return found + [one for child in getattr(widget, "children", ()) for one in find(child, kind)]
+
+
+def test_a_guess_in_plain_code():
+    assert str(helpers.Guess("How fast?")) == "nothing yet"
+    assert f"{helpers.Guess('How fast?', value=2)}, {helpers.Guess('How fast?', 1.5)}" == "2, 1.5"
+    assert str(helpers.Guess("How fast?", value=0)) == "0"
+    assert str(helpers.Guess("Which?", "vocoder", choices=["UNet", "vocoder"])) == "vocoder"
+
+
+@pytest.mark.parametrize("value", ["2", True, float("nan"), [2]])
+def test_a_guess_is_a_number(value):
+    with pytest.raises(ValueError, match="must be a number, such as 1.5"):
+        helpers.Guess("How fast?", value)
+
+
+def test_a_choice_is_one_of_the_choices():
+    with pytest.raises(ValueError, match="'vocader', but must be one of 'UNet', 'vocoder'"):
+        helpers.Guess("Which?", "vocader", choices=["UNet", "vocoder"])
+
+
+@pytest.mark.parametrize(("typed", "value"), [("2", 2), ("1.5", 1.5), ("1,5", 1.5), (" 3 ", 3), ("", None)])
+def test_a_number_typed_into_the_box(shown, typed, value):
+    guess = helpers.Guess("How fast?", value=7)
+    guess._ipython_display_()
+    (box,) = find(shown[0], ipywidgets.Text)
+    assert box.value == "7"
+    box.value = typed
+    assert guess.value == value
+
+
+@pytest.mark.parametrize("typed", ["fast", "inf", "nan"])
+def test_what_is_no_number_changes_nothing(shown, typed):
+    guess = helpers.Guess("How fast?", value=7)
+    guess._ipython_display_()
+    (box,) = find(shown[0], ipywidgets.Text)
+    box.value = typed
+    assert guess.value == 7
+    assert any(f"'{typed}' is no number" in label.value for label in find(shown[0], ipywidgets.Label))
+
+
+def test_a_word_chosen_in_the_box(shown):
+    guess = helpers.Guess("Which?", choices=["UNet", "vocoder"])
+    guess._ipython_display_()
+    (box,) = find(shown[0], ipywidgets.Dropdown)
+    assert box.value is None
+    box.value = "vocoder"
+    assert str(guess) == "vocoder"
+
+
+def test_without_ipywidgets_it_says_where_to_write(shown, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "ipywidgets", None)
+    helpers.Guess("How fast?")._ipython_display_()
+    assert capsys.readouterr().out == "How fast? Write it into the cell, as value=... (so far: nothing yet)\n"
+    assert not shown
