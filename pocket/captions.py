@@ -225,15 +225,14 @@ def caption(rng, clip, held_out=False, quality_words=True):
 def training_caption(rng, clip):
     """Word a caption as training sees it.
 
-    The quality is named more often for good clips than for spoiled ones, so that a prompt without a quality word mostly
-    means a spoiled clip and a negative prompt has something to remove. Now and then the caption of a spoiled clip
+    The quality of a good clip is nearly always named, that of the worst ones seldom. So a prompt without a quality word
+    mostly means a spoiled clip, and a negative prompt has something to remove. The caption of a spoiled clip often
     names nothing but its quality, because a negative prompt does that too.
     """
-    if clip.quality != "high" and rng.random() < 0.1:
-        words = [_pick(rng, QUALITY[clip.quality])]
-        if rng.random() < 0.5:
-            words.append(_pick(rng, QUALITY["average" if clip.quality == "low" else "low"]))
-        rng.shuffle(words)
+    if clip.quality != "high" and rng.random() < 0.35:
+        qualities = ["low", "average"] if rng.random() < 0.5 else [clip.quality]
+        rng.shuffle(qualities)
+        words = [QUALITY[q][0] if rng.random() < 0.5 else _pick(rng, QUALITY[q]) for q in qualities]
         return _dress(rng, ", ".join(words), None)
-    named = {"high": 0.75, "average": 0.4, "low": 0.45}[clip.quality]
+    named = {"high": 0.95, "average": 0.8, "low": 0.2}[clip.quality]
     return caption(rng, clip, quality_words=rng.random() < named)

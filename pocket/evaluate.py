@@ -165,7 +165,7 @@ class Evaluation:
         count = 2 if self.quick else 20
         self.samba = self.generate([SAMBA] * count, range(2000, 2000 + count))
         self.add_share("samba drums with waves: both found", found(self.samba, ("samba", "waves")), 90)
-        count = 7 if self.quick else 70
+        count = 7 if self.quick else 42
         names = [KINDS[i % len(KINDS)] for i in range(count)]
         clips = self.generate([self.word(name, held_out=True) for name in names], range(3000, 3000 + count))
         self.add_share("wordings that training never saw: recognised", first_choice(clips, names), 80)
@@ -201,7 +201,7 @@ class Evaluation:
 
     def negative_prompt(self):
         """With and without, on prompts that say nothing about quality."""
-        chosen = [i for i in range(len(self.prompts)) if i % self.per_kind < 3][:: 2 if self.quick else 1]
+        chosen = [i for i in range(len(self.prompts)) if i % self.per_kind < 2][:: 2 if self.quick else 1]
         prompts, seeds = [self.prompts[i] for i in chosen], [self.seeds[i] for i in chosen]
         for guidance in (3.5,) if self.quick else (1.5, 3.5):
             without = self.plain[chosen]

@@ -406,10 +406,10 @@ def _degrade(rng, sound, quality):
 
 
 def random_clip(rng):
-    """Draw the labels of a training clip: samba comes more often than the rest, nearly half have a background."""
+    """Draw the labels of a training clip: samba comes more often than the rest, half have a background."""
     weights = np.array([3.0 if kind == "samba" else 1.0 for kind in KINDS])
     foreground = str(rng.choice(KINDS, p=weights / weights.sum()))
     background = None
-    if foreground in FOREGROUNDS and rng.random() < 0.5:
+    if foreground in FOREGROUNDS and rng.random() < 0.7:
         background = str(rng.choice(BACKGROUNDS, p=(0.4, 0.2, 0.2, 0.2)))
     return Clip(foreground, background, str(rng.choice(QUALITIES, p=(0.42, 0.33, 0.25))))

@@ -50,6 +50,16 @@ def test_links_lead_somewhere(path):
 
 
 @pytest.mark.parametrize("path", **BY_NAME)
+def test_prose_holds_no_measured_number(path):
+    number = re.compile(r"\d[\d.,]*\s*((s|ms|seconds?|minutes?|times|x|GB|MB|GiB|dB|it/s|iterations)\b|%|×)")
+    for c in nbformat.read(path, 4).cells:
+        if c.cell_type == "markdown" and c.id != "card":
+            for paragraph in re.sub(r"```.*?```", "", c.source, flags=re.DOTALL).splitlines():
+                quoted = "original" in paragraph or "2023 tutorial" in paragraph  # those figures are its own
+                assert quoted or not number.search(paragraph), f"{path.name}, {c.id}: {paragraph}"
+
+
+@pytest.mark.parametrize("path", **BY_NAME)
 def test_badge_and_set_up_hold_the_address_of_pyproject(path):
     assert not address.addressed(nbformat.read(path, 4), path.name, address.repository())
 
