@@ -16,7 +16,12 @@ PROMPTS = {
 pipe = helpers.load_pipeline("pocket", device="cpu")
 pipe.scheduler = DPMSolverMultistepScheduler.from_config(pipe.scheduler.config)
 clips = {
-    title: pipe(prompt, num_inference_steps=20, generator=torch.Generator("cpu").manual_seed(0)).audios[0]
+    title: pipe(
+        prompt,
+        negative_prompt="Low quality, average quality.",
+        num_inference_steps=20,
+        generator=torch.Generator("cpu").manual_seed(0),
+    ).audios[0]
     for title, prompt in PROMPTS.items()
 }
 picture = helpers.plot_spectrograms(clips, pipe.vocoder.config.sampling_rate)
