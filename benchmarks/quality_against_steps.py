@@ -19,6 +19,7 @@ import torch
 from tqdm.auto import tqdm
 
 from helpers import clap_scores, distance, find_checkpoint, load_pipeline, seed_spread
+from helpers.devices import processor
 from pocket.judge import listen
 from pocket.sounds import KINDS
 
@@ -219,12 +220,8 @@ def describe_machine(device):
     -------
     dict
     """
-    cpu = platform.machine()
-    if Path("/proc/cpuinfo").exists():
-        names = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
-        cpu = names[0].split(":", 1)[1].strip() if names else cpu
     gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
-    return {"cpu": cpu, "threads": torch.get_num_threads(), "device": gpu or device.type}
+    return {"cpu": processor(), "threads": torch.get_num_threads(), "device": gpu or device.type}
 
 
 def fingerprint(folder):

@@ -1,7 +1,9 @@
 """Which device there is, and which half-precision type it has instructions for."""
 
+import platform
 import warnings
 from importlib.metadata import version
+from pathlib import Path
 
 import psutil
 import torch
@@ -78,6 +80,21 @@ def _half(device):
         if capabilities.get(name):
             return torch.bfloat16, f"this CPU has {name} instructions"
     return torch.float32, "this CPU has no bfloat16 instructions that torch knows of"
+
+
+def processor():
+    """Name the model of the CPU.
+
+    Returns
+    -------
+    str
+        As Linux names it, elsewhere as Python does.
+    """
+    try:
+        cpuinfo = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        return next(line.split(":", 1)[1].strip() for line in cpuinfo if line.startswith("model name"))
+    except (OSError, StopIteration):  # no Linux, or another kind of processor
+        return platform.processor() or platform.machine()
 
 
 def describe(device=None):

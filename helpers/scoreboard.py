@@ -14,7 +14,7 @@ from filelock import FileLock
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from helpers.devices import GIB
+from helpers.devices import GIB, processor
 from helpers.spectrograms import Picture
 from helpers.stages import StageComparison
 from helpers.tables import table
@@ -257,13 +257,8 @@ def _change(entry, name):
 
 def _here():
     """The machine and the libraries of this process."""
-    try:
-        cpuinfo = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        processor = next(line.split(":")[1].strip() for line in cpuinfo if line.startswith("model name"))
-    except (OSError, StopIteration):  # no Linux, or another kind of processor
-        processor = platform.processor() or platform.machine()
     versions = (f"{package} {version(package)}" for package in ("torch", "diffusers", "transformers"))
-    return {"machine": f"{platform.system()}, {processor}, {os.cpu_count()} CPUs", "versions": ", ".join(versions)}
+    return {"machine": f"{platform.system()}, {processor()}, {os.cpu_count()} CPUs", "versions": ", ".join(versions)}
 
 
 def _name(pipe, checkpoint):
