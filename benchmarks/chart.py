@@ -76,7 +76,7 @@ def main(arguments=None):
     parser.add_argument("results", type=Path)
     parser.add_argument("picture", type=Path)
     given = parser.parse_args(arguments)
-    picture = draw(json.loads(given.results.read_text()))
+    picture = draw(json.loads(given.results.read_text(encoding="utf-8")))
     picture.figure.savefig(given.picture, dpi=80)
     print(picture.alt)
 

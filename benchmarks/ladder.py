@@ -14,7 +14,6 @@ is in it. The limit is what the machine would take for the counted operations at
 import argparse
 import copy
 import gc
-import json
 import platform
 import statistics
 import warnings
@@ -28,7 +27,7 @@ from diffusers.models.attention_processor import AttnProcessor
 from tqdm.auto import tqdm
 
 from benchmarks import full_size
-from benchmarks.quality_against_steps import describe_machine
+from benchmarks.quality_against_steps import describe_machine, write
 from benchmarks.rungs import NEGATIVE, PROMPT, RUNGS, STAGES, Setup, clock, generate
 from benchmarks.sound import Sound, say
 from benchmarks.work import Work, matmul_peak, watch_memory
@@ -449,14 +448,6 @@ def main(arguments=None):
         write(path, results | {"peaks": ladder.peaks, "rows": ladder.rows})
         print(results["openvino"]["says"])
     print(f"\n{as_markdown(ladder.rows)}\n\n{results['how']}\n{CAUTION}\n\n{headline(ladder.rows)}\n{path} written.")
-
-
-def write(path, results):
-    """Write a file so that a run that is killed leaves no half one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_name(f"{path.name}.new")
-    new.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
-    new.replace(path)
 
 
 if __name__ == "__main__":

@@ -296,7 +296,6 @@ def main(arguments=None):
     }
     part = given.json.with_name(f"{given.json.name}.part")
     measured, before = _read(part, results)
-    part.parent.mkdir(parents=True, exist_ok=True)
 
     steps_per_clip = len(SCHEDULERS) * sum(given.steps) + (REFERENCE_FACTOR + WITNESS_FACTOR) * max(given.steps)
     total = given.prompts * given.seeds * steps_per_clip
@@ -305,9 +304,9 @@ def main(arguments=None):
             kinds = kinds if is_pocket else None
             measured.append(measure_prompt(pipe, schedulers, prompt, kinds, seeds, given.steps, seconds, bar.update))
             spent = round(before + time.perf_counter() - started)
-            _write(part, results | {"measured": measured, "seconds_spent": spent})
+            write(part, results | {"measured": measured, "seconds_spent": spent})
     results |= {"date": datetime.now(UTC).date().isoformat(), "seconds_spent": spent, **summary(measured)}
-    _write(part, results)
+    write(part, results)
     part.replace(given.json)
     print(f"{given.json} written: {len(results['curve'])} points, {given.prompts * given.seeds} clips each.")
 
@@ -323,10 +322,12 @@ def _read(part, results):
     return [], 0
 
 
-def _write(path, results):
+def write(path, results):
+    """Write a JSON file so that a run that is killed leaves no half one; make its folder if there is none."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     new = path.with_name(f"{path.name}.new")
-    new.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-    new.replace(path)  # so that a run that is killed leaves no half file
+    new.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    new.replace(path)
 
 
 if __name__ == "__main__":
