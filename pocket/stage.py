@@ -6,12 +6,19 @@ import time
 import torch
 from tqdm.auto import tqdm
 
+from helpers import half_dtype
 from pocket.dataset import CACHE
 
 
 def learning_rate(step, steps, peak, warmup=100):
     """Rise linearly over `warmup` steps to `peak`, then fall to zero along a half cosine."""
     return peak * min(1, (step + 1) / warmup) * 0.5 * (1 + math.cos(math.pi * step / steps))
+
+
+def mixed_precision():
+    """Compute in the CPU's half precision, in float32 on a CPU that would have to emulate it."""
+    dtype = half_dtype("cpu")
+    return torch.autocast("cpu", dtype, enabled=dtype != torch.float32)
 
 
 def run(name, steps, step, state, save_every=200):

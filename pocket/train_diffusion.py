@@ -15,7 +15,7 @@ from tqdm.auto import trange
 from pocket import dataset
 from pocket.architecture import load_or_build, save_components
 from pocket.captions import training_caption
-from pocket.stage import learning_rate, run
+from pocket.stage import learning_rate, mixed_precision, run
 
 CLIPS, BATCH, CROP = 5000, 16, 48
 PARTS = ("text_encoder_2", "projection_model", "language_model", "unet")
@@ -65,7 +65,7 @@ def train(steps):
         t = ((torch.randperm(BATCH) + torch.rand(BATCH)) / BATCH * 1000).long()  # spread evenly over the schedule
         embeds, mask, generated = pipe.encode_prompt(captions, "cpu", 1, do_classifier_free_guidance=False)
         noisy = pipe.scheduler.add_noise(clean, noise, t).contiguous(memory_format=torch.channels_last)
-        with torch.autocast("cpu", torch.bfloat16):
+        with mixed_precision():
             predicted = pipe.unet(
                 noisy, t, encoder_hidden_states=generated, encoder_hidden_states_1=embeds, encoder_attention_mask_1=mask
             ).sample

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 
 from pocket import dataset
 from pocket.architecture import load_or_build, save_components
-from pocket.stage import learning_rate, run
+from pocket.stage import learning_rate, mixed_precision, run
 
 CLIPS, CROP, BATCH = 5000, 64, 16
 
@@ -69,7 +69,7 @@ def train(phase, steps):
     def step(i):
         x = batch_of_mels(mels, (10 + texture, i))
         torch.manual_seed(i)
-        with torch.autocast("cpu", torch.bfloat16):
+        with mixed_precision():
             posterior = vae.encode(x).latent_dist
             y = vae.decode(posterior.sample()).sample.float()
         error = (y - x).abs()

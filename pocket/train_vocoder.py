@@ -25,7 +25,7 @@ from pocket import dataset
 from pocket.architecture import load_or_build, save_components
 from pocket.features import MEL_BINS, log_mel
 from pocket.sounds import HOP
-from pocket.stage import learning_rate, run
+from pocket.stage import learning_rate, mixed_precision, run
 from pocket.train_diffusion import cached_latents
 
 CLIPS, CROP, BATCH, DECODED = 5000, 48, 8, 2000
@@ -73,7 +73,7 @@ class TrainableVocoder(nn.Module):
     def forward(self, mel):
         """Log-mels, shape (batch, frames, 64), to waveforms, shape (batch, frames * 256)."""
         x = ((mel - self.mean) / self.scale).transpose(1, 2)[:, :, None].contiguous(memory_format=torch.channels_last)
-        with torch.autocast("cpu", torch.bfloat16):
+        with mixed_precision():
             x = self.layers["conv_pre"](x)
             for i in range(len(self.rates)):
                 x = self.layers[f"upsampler/{i}"](F.leaky_relu(x, self.slope))
