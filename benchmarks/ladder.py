@@ -131,6 +131,8 @@ class Ladder:
         """Climb one rung; undo it unless it is a gain."""
         quality, value, rounding_before, undos = None, None, (self.type, self.tolerance), []
         row = {"key": rung.key, "rung": rung.name, "lossless": rung.lossless, "kept": False}
+        if rung.key == "half" and self.setup.half == torch.float32:
+            return row | {"verdict": "not tried: this CPU has no instructions for half precision"}
         try:
             if rung.key == "half":
                 quality, undo = self.sound.half_precision(rung.change)
@@ -415,7 +417,6 @@ def main(arguments=None):
     device = check_device(given.device or best_device())
     with warnings.catch_warnings(record=True):  # a CPU without half precision is told of in the table
         half = half_dtype(device)
-    half = torch.bfloat16 if half == torch.float32 else half
     rungs = choose(given.rungs, given.without, device)
     name = given.checkpoint if given.checkpoint in full_size.SIZES else Path(given.checkpoint).name
     path = given.json or RESULTS / f"ladder-{name}-{device.type}.json"

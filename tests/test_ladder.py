@@ -179,7 +179,10 @@ def test_the_ladder_runs_records_and_is_drawn(tmp_path, capsys, monkeypatch):
     assert rows["broken"]["verdict"] == "failed: RuntimeError: no compiler" and not rows["broken"]["kept"]
     assert rows["vanilla"]["ratio"] == pytest.approx(1, rel=0.5) and rows["vanilla"]["timed_steps"] == 2
     assert rows["sdpa"]["error"] < ladder.TOLERANCE
-    assert rows["half"]["quality"]["passed"] in (True, False)
+    if torch.cpu.get_capabilities().get("avx512_bf16"):
+        assert rows["half"]["quality"]["passed"] in (True, False)
+    else:
+        assert rows["half"]["verdict"].startswith("not tried")
     assert len(rows["part-guidance"]["tried"]) == 3 and rows["part-guidance"]["quality"]["clips"] == 2
     assert rows["part-guidance"]["flops"] < rows["vanilla"]["flops"]
     for row in rows.values():
