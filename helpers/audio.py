@@ -52,6 +52,14 @@ def to_samples(audio, sampling_rate):
     return audio.reshape(-1).astype(np.float32)
 
 
+def finite_samples(audio, sampling_rate):
+    """Bring one clip to the form that all helpers use, as `to_samples` does, and refuse NaN and infinity."""
+    samples = to_samples(audio, sampling_rate)
+    if not np.isfinite(samples).all():
+        raise ValueError(f"audio is not finite, so it cannot be measured: {_problem(samples)}")
+    return samples
+
+
 def play(audio, sampling_rate, title):
     """Make a player for one clip.
 
@@ -136,6 +144,8 @@ def save(path, audio, sampling_rate):
     ------
     TypeError, ValueError
         As in `to_samples`; also if the ending is another, or the clip holds NaN.
+    OSError
+        If the disk is full, or nothing may be written there.
     """
     path = Path(path).expanduser()
     samples = to_samples(audio, sampling_rate)
@@ -146,8 +156,13 @@ def save(path, audio, sampling_rate):
         raise ValueError(f"{path} is not written: {problem}")
     if problem:
         warnings.warn(f"{path}: {problem}", stacklevel=2)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    soundfile.write(path, samples, sampling_rate)
+    buffer = io.BytesIO()
+    soundfile.write(buffer, samples, sampling_rate, format=path.suffix[1:].upper())
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(buffer.getvalue())
+    except OSError as error:  # soundfile itself would only say "System error"
+        raise OSError(f"{path} cannot be written ({error.strerror}): make room, or give another folder.") from error
     return path
 
 

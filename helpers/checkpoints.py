@@ -1,7 +1,11 @@
 """Load a checkpoint: the small one that comes with the course, an official one, or a folder."""
 
 import difflib
+import errno
+import hashlib
 import os
+import shutil
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +13,9 @@ from pathlib import Path
 import diffusers
 import torch
 import transformers
-from huggingface_hub import snapshot_download
+from huggingface_hub import HfApi, constants, snapshot_download, try_to_load_from_cache
+from huggingface_hub.errors import HfHubHTTPError
+from huggingface_hub.utils import filter_repo_objects, tqdm
 from packaging.version import Version
 from safetensors import SafetensorError, safe_open
 from transformers import GPT2LMHeadModel
@@ -59,6 +65,16 @@ OFFICIAL = {
 # What a checkpoint on the hub is loaded from; without the pickled copies of the weights that lie beside them.
 _FILES = ["model_index.json", "*/*.json", "*/*.txt", "*/*.model", "*/*.safetensors"]
 _MODELS = ("text_encoder", "text_encoder_2", "projection_model", "language_model", "unet", "vae", "vocoder")
+
+# What helps when a download fails with this error number of the system, or this status of the hub.
+_ADVICE = {
+    errno.ENOSPC: "make room and try again, or set HF_HOME to a folder on another disk and restart",
+    errno.EACCES: "set HF_HOME to a folder that you may write to and restart",
+    errno.EROFS: "set HF_HOME to a folder that you may write to and restart",
+    401: "unset HF_TOKEN and restart, or log in anew with hf auth login",
+    403: "unset HF_TOKEN and restart, or log in anew with hf auth login",
+    404: "unset HF_ENDPOINT and restart, or give the folder of a copy",
+}
 
 
 def load_pipeline(checkpoint="auto", dtype=None, device=None):
@@ -196,14 +212,62 @@ def _cached(name):
 def _download(name):
     facts = OFFICIAL[name]
     size = f"{facts.size / 1e9:.1f} GB" if facts.size else "some 4 GB"
-    print(f"Downloading {name}: {size}, once (licence {LICENCE}).")
     try:
-        return Path(snapshot_download(name, revision=facts.revision, allow_patterns=_FILES))
+        _check_hub_and_disk(name, facts.revision)
+        print(f"Downloading {name}: {size}, once (licence {LICENCE}).")
+        for _ in range(2):
+            folder = Path(snapshot_download(name, revision=facts.revision, allow_patterns=_FILES, tqdm_class=_Bar))
+            damaged = _remove_damaged(folder)
+            if not damaged:
+                return folder
+        raise OSError(f"twice the hub sent other bytes than it announced, which were deleted: {damaged}")
     except Exception as error:  # the hub's own errors, those of the HTTP library below it, those of the disk
+        code = getattr(getattr(error, "response", None), "status_code", getattr(error, "errno", None))
+        advice = _ADVICE.get(code, "check network and proxy and try again, which keeps the files that are complete")
+        if constants.HF_HUB_OFFLINE:
+            advice = "unset HF_HUB_OFFLINE and restart, or give the folder of a copy (docs/offline.md)"
         raise OSError(
-            f"{name} could not be downloaded ({_one_line(error)}): try again, which goes on where it stopped, "
-            'or use load_pipeline("pocket"), which needs no network.'
+            f"{name} could not be downloaded from {constants.ENDPOINT} to {constants.HF_HUB_CACHE} "
+            f'({_one_line(error)}): {advice}, or use load_pipeline("pocket"), which needs no network.'
         ) from error
+
+
+class _Bar(tqdm):
+    """A progress bar that counts bytes in notebooks too, where the hub would count whole files only."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs | {"disable": False})
+
+
+def _check_hub_and_disk(name, revision, tries=2):
+    """Fail at once where a download would fail late, or after many retries."""
+    try:
+        info = HfApi().model_info(name, revision=revision, files_metadata=True, timeout=10)
+    except HfHubHTTPError as error:
+        if error.response.status_code < 500 or tries == 1:
+            raise
+        time.sleep(1)
+        return _check_hub_and_disk(name, revision, tries - 1)
+    wanted = filter_repo_objects(info.siblings, allow_patterns=_FILES, key=lambda file: file.rfilename)
+    missing = [f.size or 0 for f in wanted if not try_to_load_from_cache(name, f.rfilename, revision=info.sha)]
+    cache = Path(constants.HF_HUB_CACHE)
+    free = shutil.disk_usage(next(folder for folder in (cache, *cache.parents) if folder.exists())).free
+    if sum(missing) > free:
+        raise OSError(errno.ENOSPC, f"{sum(missing) / 1e9:.2f} GB are still to come, but {free / 1e9:.2f} GB free")
+
+
+def _remove_damaged(folder):
+    """Delete weights that are not what the hub announced: the cache names the file behind a link by its SHA-256."""
+    damaged = []
+    for link in filter(Path.is_symlink, folder.rglob("*.safetensors")):
+        file = link.parent / os.readlink(link)
+        with file.open("rb") as stored:
+            right = len(file.name) != 64 or hashlib.file_digest(stored, "sha256").hexdigest() == file.name
+        if not right:
+            damaged.append(f"{link.parent.name}/{link.name}")
+            link.unlink()
+            file.unlink()
+    return damaged
 
 
 def _check(folder):
@@ -226,7 +290,10 @@ def _check(folder):
                 "convert them to safetensors where you trust them."
             )
         if not files:
-            raise FileNotFoundError(f"{folder / name} has no .safetensors file: get a fresh copy of the checkpoint.")
+            raise FileNotFoundError(
+                f"{folder / name} has no .safetensors file, and pickled weights, which can run any code, are never "
+                "downloaded: get a fresh copy of the checkpoint."
+            )
         for file in files:
             try:
                 with safe_open(file, "pt"):

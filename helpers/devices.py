@@ -48,6 +48,8 @@ def check_device(device):
             f"device is {str(device)!r}, but torch sees none here: use device={best_device()!r}, "
             "or choose a runtime with a GPU and a torch that was built for it."
         )
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise RuntimeError(f"device is {str(device)!r}, but torch sees {torch.cuda.device_count()} GPU: use 'cuda:0'.")
     return device
 
 
@@ -69,6 +71,13 @@ def half_dtype(device=None):
     if dtype == torch.float32:
         warnings.warn(f"Staying with float32: {reason}.", stacklevel=2)
     return dtype
+
+
+def warn_of_slow_half(dtype, device):
+    """Warn of a half-precision type that a device has no instructions for."""
+    usual, reason = _half(device)
+    if device.type == "cpu" and dtype in (torch.float16, torch.bfloat16) and dtype != usual:
+        warnings.warn(f"{dtype} will be slow on {device} ({reason}): load with dtype={usual}.", stacklevel=3)
 
 
 def _half(device):

@@ -56,10 +56,12 @@ class Guess:
         except ImportError:
             return print(f"{self.question} Write it into the cell, as value=... (so far: {self})")
         if self.choices:
-            box = widgets.Dropdown(options=[("?", None), *((choice, choice) for choice in self.choices)])
+            box = widgets.Dropdown(
+                options=[("?", None), *((choice, choice) for choice in self.choices)], description="Guess"
+            )
             box.value = self.value
         else:
-            box = widgets.Text("" if self.value is None else str(self), placeholder="a number")
+            box = widgets.Text("" if self.value is None else str(self), placeholder="a number", description="Guess")
         note = widgets.Label(f"Your guess: {self}")
 
         def take(change):

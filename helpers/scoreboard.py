@@ -20,7 +20,8 @@ from helpers.stages import StageComparison
 from helpers.tables import table
 
 # The changes that are measured, and the lesson that measures each.
-RUNGS = {"SDPA": 3, "half precision": 4, "torch.compile": 5, "scheduler swap": 6, "CPU offload": 7, "your recipe": 8}
+RUNGS = {"SDPA": 3, "half precision": 4, "torch.compile": 5, "scheduler swap": 6, "CPU offload": 7, "your recipe": 8,
+         "less waste": 9, "guidance on part": 9}  # fmt: skip
 _HEADINGS = ("change", "UNet calls × seconds", "the rest (s)", "whole clip (s)", "times as fast", "sound",
              "peak memory (GiB)", "measured on")  # fmt: skip
 PATIENCE = 10  # seconds to wait for another kernel that is just writing
