@@ -1,6 +1,6 @@
-"""Write the course's public address into every notebook: `python notebooks/address.py`.
+"""Write the course's public address into README and notebooks: `python notebooks/address.py`.
 
-The address stands in one place, `[project.urls]` in pyproject.toml. From it this script writes the Colab badge and the
+The address stands in one place, `[project.urls]` in pyproject.toml. From it this script writes the Colab badges and the
 set-up cell of each lesson; run it after changing the address.
 """
 
@@ -18,6 +18,12 @@ def repository():
     """The address in pyproject.toml, such as https://github.com/OWNER/REPOSITORY."""
     project = tomllib.loads((HERE.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     return project["urls"]["Repository"].rstrip("/")
+
+
+def badges(text, address):
+    """Make the Colab links of a text lead to the notebooks at an address, such as https://github.com/OWNER/REPOSITORY."""
+    place = f"{COLAB}/{address.removeprefix('https://github.com/')}/blob/main/"
+    return re.sub(rf"{COLAB}/[^)]*?/blob/main/", lambda _: place, text)
 
 
 def addressed(notebook, name, address):
@@ -38,15 +44,16 @@ def addressed(notebook, name, address):
         Whether anything changed.
     """
     before = [cell.source for cell in notebook.cells]
-    badge = f"]({COLAB}/{address.removeprefix('https://github.com/')}/blob/main/notebooks/{name})"
     for cell in notebook.cells:
-        cell.source = re.sub(rf"\]\({COLAB}/[^)]*\)", lambda _: badge, cell.source)
+        cell.source = badges(re.sub(rf"({COLAB}/[^)]*/)[^)/]*\)", rf"\g<1>{name})", cell.source), address)
         if cell.id == "set-up":
             cell.source = re.sub(r'address = "[^"]*"', lambda _: f'address = "{address}"', cell.source)
     return before != [cell.source for cell in notebook.cells]
 
 
 if __name__ == "__main__":
+    readme = HERE.parent / "README.md"
+    readme.write_text(badges(readme.read_text(encoding="utf-8"), repository()), encoding="utf-8")
     for path in sorted(HERE.glob("*.ipynb")):
         notebook = nbformat.read(path, 4)
         if addressed(notebook, path.name, repository()):
