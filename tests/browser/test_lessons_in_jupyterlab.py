@@ -108,14 +108,14 @@ def test_an_error_in_the_blind_test_is_seen(recipe):
 
 def test_the_panel_makes_clips_by_mouse_and_keyboard_and_compares_them(recipe):
     panel = output(recipe, "panel = helpers.Panel")
-    panel.get_by_label("Steps").fill("3")
-    panel.get_by_label("Seed").fill("1")
+    panel.get_by_label("Steps", exact=True).fill("3")
+    panel.get_by_label("Seed", exact=True).fill("1")
     panel.get_by_role("button", name="Make a clip").click()
     panel.get_by_role("status").filter(has_text="Made in").wait_for()
     panel.locator("audio").wait_for()
 
-    panel.get_by_label("Scheduler").select_option("Euler")
-    panel.get_by_label("Seed").focus()
+    panel.get_by_label("Scheduler", exact=True).select_option("Euler")
+    panel.get_by_label("Seed", exact=True).focus()
     recipe.keyboard.press("Control+A")
     recipe.keyboard.type("2")
     recipe.keyboard.press("Tab")
@@ -127,13 +127,13 @@ def test_the_panel_makes_clips_by_mouse_and_keyboard_and_compares_them(recipe):
         "1: DPM++ 2M, 3 steps, guidance 3.5, seed 1",
         "2: Euler, 3 steps, guidance 3.5, seed 2",
     ]
-    panel.get_by_label("Compare").select_option(index=1)
+    panel.get_by_label("Compare", exact=True).select_option(index=1)
     recipe.wait_for_function("area => area.querySelectorAll('audio').length === 1", arg=panel.element_handle())
 
 
 def test_progress_moves_while_the_panel_works(recipe):
     panel = output(recipe, "panel = helpers.Panel")
-    panel.get_by_label("Steps").fill("40")
+    panel.get_by_label("Steps", exact=True).fill("40")
     panel.get_by_role("button", name="Make a clip").click()
     panel.get_by_text(re.compile(r"Step \d+ of 40")).wait_for()
     assert panel.get_by_role("button", name="Make a clip").is_disabled()
@@ -144,7 +144,7 @@ def test_progress_moves_while_the_panel_works(recipe):
 def test_an_error_in_the_panel_is_one_line(recipe):
     panel = output(recipe, "panel = helpers.Panel")
     before = panel.locator("li").count()
-    panel.get_by_label("Steps").fill("-1")
+    panel.get_by_label("Steps", exact=True).fill("-1")
     panel.get_by_role("button", name="Make a clip").click()
     alert = panel.get_by_role("alert").filter(has_text="ValueError")
     alert.wait_for()
