@@ -45,7 +45,6 @@ SCHEDULERS = {
 # width of a step down, and at 400 steps would leave out a fifth of every one.
 REFERENCE, REFERENCE_FACTOR = "DPM++ 2M", 2
 WITNESS, WITNESS_FACTOR = "DDIM", 4
-DIVISORS = tuple(n for n in range(1, 1001) if 1000 % n == 0)
 
 # Prompts, and the kinds of sound (see pocket.sounds) that the judge must hear in them.
 PROMPTS = (
@@ -112,6 +111,11 @@ def generate(pipe, prompt, seeds, steps, seconds):
     return np.concatenate(clips)
 
 
+def witness_steps(steps):
+    """The number of steps of the witness: the first that is fine enough and divides 1000."""
+    return next(n for n in range(WITNESS_FACTOR * max(steps), 1001) if 1000 % n == 0)
+
+
 def measure_prompt(pipe, schedulers, prompt, kinds, seeds, steps, seconds, progress):
     """Measure all schedulers at all numbers of steps for one prompt.
 
@@ -154,7 +158,7 @@ def measure_prompt(pipe, schedulers, prompt, kinds, seeds, steps, seconds, progr
         return found | {"distance": [distance(a, b, rate) for a, b in zip(clips, reference, strict=True)]}
 
     points = [against_reference(name, count) for name in schedulers for count in steps]
-    witness = against_reference(WITNESS, next(n for n in DIVISORS if n >= WITNESS_FACTOR * max(steps)))
+    witness = against_reference(WITNESS, witness_steps(steps))
     return {
         "prompt": prompt,
         "reference": reference_found,
@@ -299,7 +303,8 @@ def main(arguments=None):
     part = given.json.with_name(f"{given.json.name}.part")
     measured, before = _read(part, results)
 
-    steps_per_clip = len(SCHEDULERS) * sum(given.steps) + (REFERENCE_FACTOR + WITNESS_FACTOR) * max(given.steps)
+    steps_per_clip = len(SCHEDULERS) * sum(given.steps) + REFERENCE_FACTOR * max(given.steps)
+    steps_per_clip += witness_steps(given.steps)
     total = given.prompts * given.seeds * steps_per_clip
     with tqdm(total=total, initial=total * len(measured) // given.prompts, unit="step", desc="steps") as bar:
         for prompt, kinds in PROMPTS[len(measured) : given.prompts]:
