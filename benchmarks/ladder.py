@@ -16,6 +16,7 @@ import copy
 import gc
 import platform
 import statistics
+import sys
 import warnings
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -41,7 +42,7 @@ TIMED_STEPS = 4  # that a rung with very many steps is timed on
 LONG = 50  # steps from which that is so
 TOLERANCE = 1e-3  # largest relative error of latents and waveform that counts as lossless: rounding in float32
 ROUNDED_TWICE = 1.5  # in half precision, as many times the error that it made by itself: two roundings add up to that
-SLOWER = 1.02  # a rung is undone when its clip takes so many times as long as before
+SLOWER = 1.02  # a rung is undone when what it changes takes so many times as long as before
 PER_CLIP = 1.5  # seconds of a pocket clip, for the estimate of the time left
 CAUTION = (
     "The sound was judged on the pocket checkpoint, which is small and predicts velocity. That it keeps its sound does "
@@ -149,7 +150,7 @@ class Ladder:
             undos.append(rung.change(self.setup, *([value] if value else [])))
             measured, clips, steps = self._measure(rung, quality)
             row |= self._judged(measured, clips, steps)
-            row["verdict"] = self._verdict(row)
+            row["verdict"] = self._verdict(row, rung.stages)
         except Exception as error:  # whatever a compiler or a kernel stumbles over: the other rungs go on
             first_line = (str(error).strip().splitlines() or ["no message"])[0]
             row["verdict"] = f"failed: {type(error).__name__}: {first_line[:200]}"
@@ -241,8 +242,8 @@ class Ladder:
             row["tolerance"] = self.tolerance
         return row
 
-    def _verdict(self, row):
-        """Say whether the rung is kept, otherwise why not."""
+    def _verdict(self, row, stages):
+        """Say whether the rung is kept, otherwise why not; only the time of the stages that it changes counts."""
         if row["key"] == "half":
             if not row["quality"]["passed"]:
                 return "not kept: not lossless"
@@ -251,7 +252,8 @@ class Ladder:
                 return "not kept: not lossless"
         elif row["quality"]["hurts"]:
             return f"not kept: hurts the sound ({row['quality']['hurts']})"
-        if row["clip"] > SLOWER * self.kept["clip"]:
+        after, before = (sum(one["seconds"][stage] for stage in stages) for one in (row, self.kept))
+        if after > SLOWER * before:
             return "not kept: slower here"
         return "kept"
 
@@ -417,7 +419,10 @@ def main(arguments=None):
     device = check_device(given.device or best_device())
     with warnings.catch_warnings(record=True):  # a CPU without half precision is told of in the table
         half = half_dtype(device)
-    rungs = choose(given.rungs, given.without, device)
+    try:
+        rungs = choose(given.rungs, given.without, device)
+    except ValueError as error:
+        sys.exit(str(error))
     name = given.checkpoint if given.checkpoint in full_size.SIZES else Path(given.checkpoint).name
     path = given.json or RESULTS / f"ladder-{name}-{device.type}.json"
     packages = ("torch", "diffusers", "transformers")

@@ -175,6 +175,8 @@ class Rung:
     candidates : tuple of Candidate
         Tried on the pocket checkpoint, which decides between them.
     devices : tuple of str
+    stages : tuple of str
+        Those of `STAGES` whose work it changes. The times of the others differ by chance only, and decide nothing.
     """
 
     key: str
@@ -183,6 +185,7 @@ class Rung:
     lossless: bool = True
     candidates: tuple[Candidate, ...] = ()
     devices: tuple[str, ...] = ("cpu", "cuda")
+    stages: tuple[str, ...] = ("denoising",)
 
 
 def vanilla(setup):
@@ -448,14 +451,14 @@ GUIDANCES = (
 
 RUNGS = (
     Rung("vanilla", "fp32, vanilla attention, DDIM 200", vanilla),
-    Rung("sdpa", "SDPA", sdpa),
-    Rung("half", "half precision", half_precision),
+    Rung("sdpa", "SDPA", sdpa, stages=("denoising", "VAE")),
+    Rung("half", "half precision", half_precision, stages=STAGES),
     Rung("channels-last", "channels_last (UNet)", channels_last),
     Rung("fused-qkv", "fused QKV", fused_qkv),
-    Rung("lean-text", "lean text path", lean_text),
+    Rung("lean-text", "lean text path", lean_text, stages=("text",)),
     Rung("compile", "torch.compile (UNet)", compiled_unet),
-    Rung("vae", "VAE channels_last", vae),
-    Rung("vocoder", "2-D vocoder", vocoder),
+    Rung("vae", "VAE channels_last", vae, stages=("VAE",)),
+    Rung("vocoder", "2-D vocoder", vocoder, stages=("vocoder",)),
     Rung(
         "dpm",
         "DPM++, 20 steps",
@@ -483,6 +486,7 @@ RUNGS = (
             Candidate("vocoder", ("vocoder",), 2),
             Candidate("VAE", ("VAE",), 3),
         ),
+        stages=("VAE", "vocoder"),
     ),
     Rung(
         "reuse",

@@ -63,7 +63,7 @@ class Panel:
         before, name = self.pipe.scheduler, call.pop("scheduler")
         if name not in SCHEDULERS:
             raise ValueError(f"scheduler is {name!r}, but must be one of {', '.join(map(repr, SCHEDULERS))}.")
-        self.pipe.scheduler = SCHEDULERS[name].from_config(before.config)
+        self.pipe.scheduler = SCHEDULERS[name].from_config(before.config, timestep_spacing="trailing")
         try:
             start = time.perf_counter()
             clip = self.pipe(**call).audios[0]
