@@ -60,6 +60,60 @@ class LeanText:
             tokenizer.model_max_length = limit
 
 
+@torch.library.custom_op("audioldm2::matmul_attention", mutates_args=())
+def matmul_attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+    """Attention as it is written down: scores, softmax, weighted sum.
+
+    An operation of its own, so that `torch.compile` leaves it as it is: the softmax that inductor makes for half
+    precision on a CPU is slower than torch's.
+
+    Parameters
+    ----------
+    query, key, value : torch.Tensor, shape (batch times heads, tokens, channels of a head)
+
+    Returns
+    -------
+    torch.Tensor, the shape of `query`
+    """
+    scores = torch.bmm(query * query.shape[-1] ** -0.5, key.transpose(1, 2))
+    return torch.bmm(scores.softmax(-1), value)
+
+
+@matmul_attention.register_fake
+def _(query, key, value):
+    return query.new_empty(query.shape)
+
+
+class MatmulAttnProcessor:
+    """A processor for the layers of a UNet that computes self-attention by `matmul_attention`.
+
+    Torch's fused kernel saves memory, which is why it was made; on a CPU without matrix units it reaches only a part of
+    the speed of plain half-precision matrix products. Cross-attention, with its few keys and its mask, stays fused.
+    """
+
+    def __call__(self, attn, hidden_states, encoder_hidden_states=None, attention_mask=None, **unused):
+        """Compute what diffusers' `AttnProcessor2_0` and `FusedAttnProcessor2_0` compute."""
+        batch, tokens, _ = hidden_states.shape
+        text = encoder_hidden_states
+        if text is None and attn.fused_projections:
+            parts = attn.to_qkv(hidden_states).chunk(3, -1)
+        elif attn.fused_projections:
+            parts = attn.to_q(hidden_states), *attn.to_kv(text).chunk(2, -1)
+        else:
+            source = hidden_states if text is None else text
+            parts = attn.to_q(hidden_states), attn.to_k(source), attn.to_v(source)
+        query, key, value = (part.unflatten(2, (attn.heads, -1)).transpose(1, 2) for part in parts)
+        if text is None:
+            merged = (part.flatten(0, 1) for part in (query, key, value))
+            out = matmul_attention(*merged).unflatten(0, (batch, attn.heads))
+        else:
+            if attention_mask is not None:
+                attention_mask = attn.prepare_attention_mask(attention_mask, key.shape[2], batch)
+                attention_mask = attention_mask.unflatten(0, (batch, attn.heads))
+            out = F.scaled_dot_product_attention(query, key, value, attn_mask=attention_mask)
+        return attn.to_out[1](attn.to_out[0](out.transpose(1, 2).flatten(2)))
+
+
 class StagedUNet(nn.Module):
     """A UNet in two parts, of which some steps leave something out.
 

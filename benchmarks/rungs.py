@@ -19,7 +19,17 @@ from diffusers.models.attention_processor import Attention, AttnProcessor, AttnP
 from torch import nn
 from torch.utils.benchmark import timer as clock  # in seconds; waits for the GPU before it reads the time
 
-from benchmarks.parts import Int8, LeanText, StagedUNet, Vocoder2d, every_other, first_part, swap, watching
+from benchmarks.parts import (
+    Int8,
+    LeanText,
+    MatmulAttnProcessor,
+    StagedUNet,
+    Vocoder2d,
+    every_other,
+    first_part,
+    swap,
+    watching,
+)
 
 PROMPT = "The sound of Brazilian samba drums with waves gently crashing in the background"
 NEGATIVE = "Low quality, average quality."
@@ -241,6 +251,13 @@ def fused_qkv(setup):
     return undo
 
 
+def matmul_attention(setup):
+    """The UNet's self-attention as plain matrix products again; see `MatmulAttnProcessor`."""
+    before = setup.plain_unet.attn_processors
+    setup.plain_unet.set_attn_processor(MatmulAttnProcessor())
+    return lambda: setup.plain_unet.set_attn_processor(before)
+
+
 def lean_text(setup):
     """No padding to 512 tokens, no unused head, the negative prompt once; see `LeanText`."""
     lean = LeanText(setup.pipe)
@@ -455,6 +472,7 @@ RUNGS = (
     Rung("half", "half precision", half_precision, stages=STAGES),
     Rung("channels-last", "channels_last (UNet)", channels_last),
     Rung("fused-qkv", "fused QKV", fused_qkv),
+    Rung("matmul-attention", "attention as matrix products", matmul_attention, devices=("cpu",)),
     Rung("lean-text", "lean text path", lean_text, stages=("text",)),
     Rung("compile", "torch.compile (UNet)", compiled_unet),
     Rung("vae", "VAE channels_last", vae, stages=("VAE",)),

@@ -1,4 +1,4 @@
-"""Write the tables of minutes into docs/teaching.md: `python docs/lesson_minutes.py`.
+"""Write the minutes of the lessons into docs/teaching.md and the README: `python docs/lesson_minutes.py`.
 
 Reading time is computed from the notebooks. The seconds that the cells take are those of docs/lesson_seconds.json;
 `--measured "two cores of ..."` first renews them from the lessons that docs/build_site.py has executed.
@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 
 HERE = Path(__file__).parent
-RECORD, TEXT = HERE / "lesson_seconds.json", HERE / "teaching.md"
+RECORD, TEXT, README = HERE / "lesson_seconds.json", HERE / "teaching.md", HERE.parent / "README.md"
 CACHE = HERE.parent / ".cache" / "site"
 WORDS, LINES = 130, 20  # read in a minute
 PREDICTION, LOOK, STAR = 1, 0.5, 3  # minutes: a guess, a clip or spectrogram, each star of an exercise
@@ -90,6 +90,25 @@ def _source(cell):
     return "".join(cell["source"])
 
 
+def lesson_minutes(notebook, measured):
+    """Minutes of a whole lesson.
+
+    Parameters
+    ----------
+    notebook : dict
+    measured : dict
+        Its entry in the record; empty if its cells were not measured.
+
+    Returns
+    -------
+    reading, exercises : float
+    seconds : float or None
+        Of its cells.
+    """
+    seconds = sum(measured.get("sections", {}).values()) or measured.get("seconds")
+    return sum(map(reading_minutes, sections(notebook).values())), exercise_minutes(notebook["cells"]), seconds
+
+
 def tables(record):
     """The tables as Markdown: all lessons, then section by section."""
     whole, parts = [], []
@@ -97,15 +116,13 @@ def tables(record):
         title = re.search(r"^# (.+)$", _source(notebook["cells"][0]), re.M)[1]
         measured = record["lessons"].get(stem, {})
         by_section = measured.get("sections", {})
-        seconds = sum(by_section.values()) if by_section else measured.get("seconds")
-        row = [0.0, 0]
         for name, cells in sections(notebook).items():
-            reading, exercises = reading_minutes(cells), exercise_minutes(cells)
-            row = [row[0] + reading, row[1] + exercises]
             own = f"{by_section[name]:.0f}" if name in by_section else "–"
-            parts.append(f"| {title.split(' ')[0]} | {name} | {own} | {reading:.1f} | {exercises or ''} |")
-        cells = "–" if seconds is None else f"{seconds:.0f}"
-        whole.append(f"| {title} | {cells} | {row[0]:.0f} | {row[1]} | {sum(row) + (seconds or 0) / 60:.0f} |")
+            exercises = exercise_minutes(cells) or ""
+            parts.append(f"| {title.split(' ')[0]} | {name} | {own} | {reading_minutes(cells):.1f} | {exercises} |")
+        reading, exercises, seconds = lesson_minutes(notebook, measured)
+        own, together = "–" if seconds is None else f"{seconds:.0f}", reading + exercises + (seconds or 0) / 60
+        whole.append(f"| {title} | {own} | {reading:.0f} | {exercises} | {together:.0f} |")
     lines = [f"Cells: measured on {record['date']} on {record['machine']}; a dash stands where none was measured.", ""]
     lines += [
         "| lesson | cells (s) | reading (min) | exercises (min) | together (min) |",
@@ -122,6 +139,16 @@ def with_tables(text, record):
     begin, end = "<!-- minutes: written by docs/lesson_minutes.py -->", "<!-- end of minutes -->"
     before, rest = text.split(begin)
     return f"{before}{begin}\n\n{tables(record)}\n\n{end}{rest.split(end)[1]}"
+
+
+def with_minutes(readme, record):
+    """Put the minutes of each lesson into its row of the README's table, before the badge."""
+    for stem, notebook in lessons().items():
+        reading, exercises, seconds = lesson_minutes(notebook, record["lessons"].get(stem, {}))
+        together = reading + exercises + (seconds or 0) / 60
+        row = rf"(?m)^(\| .*\(notebooks/{stem}\.ipynb\).*\| )[^|]*( \| \[!\[Open in Colab)"
+        readme = re.sub(row, rf"\g<1>{together:.0f}\2", readme)
+    return readme
 
 
 def main():
@@ -141,6 +168,7 @@ def main():
         record["lessons"] = {stem: {"sections": seconds} for stem, seconds in found.items()}
         RECORD.write_text(json.dumps(record, indent=1) + "\n", "utf-8")
     TEXT.write_text(with_tables(TEXT.read_text("utf-8"), record), "utf-8")
+    README.write_text(with_minutes(README.read_text("utf-8"), record), "utf-8")
 
 
 if __name__ == "__main__":

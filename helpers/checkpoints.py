@@ -18,7 +18,7 @@ from huggingface_hub.errors import HfHubHTTPError
 from huggingface_hub.utils import filter_repo_objects, tqdm
 from packaging.version import Version
 from safetensors import SafetensorError, safe_open
-from transformers import GPT2LMHeadModel
+from transformers import GPT2LMHeadModel, RobertaTokenizer
 
 from helpers.devices import best_device, check_device
 from helpers.pipeline import CheckedAudioLDM2Pipeline
@@ -80,9 +80,10 @@ _ADVICE = {
 def load_pipeline(checkpoint="auto", dtype=None, device=None):
     """Load an AudioLDM 2 pipeline that runs with today's libraries.
 
-    It is `AudioLDM2Pipeline.from_pretrained` with the language model handed in as `GPT2LMHeadModel`. The official
-    checkpoints name `GPT2Model`, which lost the generation methods that the pipeline calls
-    (https://github.com/huggingface/diffusers/issues/12630).
+    It is `AudioLDM2Pipeline.from_pretrained` with two parts handed in, because of the classes that the official
+    checkpoints name for them. `GPT2Model` lost the generation methods that the pipeline calls
+    (https://github.com/huggingface/diffusers/issues/12630), so it is `GPT2LMHeadModel`. `RobertaTokenizerFast` of some
+    versions of transformers, 5.15 among them, forgets how to join letters to words, so it is `RobertaTokenizer`.
 
     Parameters
     ----------
@@ -125,7 +126,11 @@ def load_pipeline(checkpoint="auto", dtype=None, device=None):
                 folder, subfolder="language_model", dtype=dtype, use_safetensors=True
             )
             pipe = CheckedAudioLDM2Pipeline.from_pretrained(
-                folder, language_model=language_model, use_safetensors=True, **{dtype_name: dtype}
+                folder,
+                language_model=language_model,
+                tokenizer=RobertaTokenizer.from_pretrained(folder, subfolder="tokenizer"),
+                use_safetensors=True,
+                **{dtype_name: dtype},
             )
     except Exception as error:  # a damaged file raises whatever its reader stumbles over
         raise OSError(
