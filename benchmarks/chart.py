@@ -35,7 +35,11 @@ def draw(results):
         style = {"color": colour} if row["kept"] else {"color": "none", "edgecolor": colour, "hatch": "//"}
         clips.barh(place, row["clip"], height=0.7, **style)
         clips.annotate(
-            f" {row['clip']:.3g} s, {row['ratio']:.3g}×", (row["clip"], place), va="center", fontsize="small"
+            f" {row['clip']:.3g} s, {row['ratio']:.3g}×",
+            (row["clip"], place),
+            va="center",
+            fontsize="small",
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5},
         )
         left = 0
         for stage in STAGES:
