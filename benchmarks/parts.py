@@ -93,8 +93,7 @@ class MatmulAttnProcessor:
 
     def __call__(self, attn, hidden_states, encoder_hidden_states=None, attention_mask=None, **unused):
         """Compute what diffusers' `AttnProcessor2_0` and `FusedAttnProcessor2_0` compute."""
-        batch, tokens, _ = hidden_states.shape
-        text = encoder_hidden_states
+        batch, text = len(hidden_states), encoder_hidden_states
         if text is None and attn.fused_projections:
             parts = attn.to_qkv(hidden_states).chunk(3, -1)
         elif attn.fused_projections:

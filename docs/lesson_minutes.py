@@ -101,12 +101,15 @@ def lesson_minutes(notebook, measured):
 
     Returns
     -------
-    reading, exercises : float
+    reading, exercises, together : float
+        The sum is without the cells' time if that was not measured.
     seconds : float or None
         Of its cells.
     """
+    reading = sum(map(reading_minutes, sections(notebook).values()))
+    exercises = exercise_minutes(notebook["cells"])
     seconds = sum(measured.get("sections", {}).values()) or measured.get("seconds")
-    return sum(map(reading_minutes, sections(notebook).values())), exercise_minutes(notebook["cells"]), seconds
+    return reading, exercises, reading + exercises + (seconds or 0) / 60, seconds
 
 
 def tables(record):
@@ -120,8 +123,8 @@ def tables(record):
             own = f"{by_section[name]:.0f}" if name in by_section else "–"
             exercises = exercise_minutes(cells) or ""
             parts.append(f"| {title.split(' ')[0]} | {name} | {own} | {reading_minutes(cells):.1f} | {exercises} |")
-        reading, exercises, seconds = lesson_minutes(notebook, measured)
-        own, together = "–" if seconds is None else f"{seconds:.0f}", reading + exercises + (seconds or 0) / 60
+        reading, exercises, together, seconds = lesson_minutes(notebook, measured)
+        own = "–" if seconds is None else f"{seconds:.0f}"
         whole.append(f"| {title} | {own} | {reading:.0f} | {exercises} | {together:.0f} |")
     lines = [f"Cells: measured on {record['date']} on {record['machine']}; a dash stands where none was measured.", ""]
     lines += [
@@ -144,8 +147,7 @@ def with_tables(text, record):
 def with_minutes(readme, record):
     """Put the minutes of each lesson into its row of the README's table, before the badge."""
     for stem, notebook in lessons().items():
-        reading, exercises, seconds = lesson_minutes(notebook, record["lessons"].get(stem, {}))
-        together = reading + exercises + (seconds or 0) / 60
+        _, _, together, _ = lesson_minutes(notebook, record["lessons"].get(stem, {}))
         row = rf"(?m)^(\| .*\(notebooks/{stem}\.ipynb\).*\| )[^|]*( \| \[!\[Open in Colab)"
         readme = re.sub(row, rf"\g<1>{together:.0f}\2", readme)
     return readme

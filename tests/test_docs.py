@@ -59,8 +59,8 @@ def test_a_schedule_adds_up_and_leaves_each_lesson_its_time(title, promised, row
     assert sum(minutes for minutes, _ in rows) == promised
     record, needed = json.loads(lesson_minutes.RECORD.read_text("utf-8"))["lessons"], {}
     for stem, notebook in lesson_minutes.lessons().items():
-        reading, _, seconds = lesson_minutes.lesson_minutes(notebook, record.get(stem, {}))
-        needed[int(stem[:2])] = reading + (seconds or 0) / 60
+        _, exercises, together, _ = lesson_minutes.lesson_minutes(notebook, record.get(stem, {}))
+        needed[int(stem[:2])] = together - exercises
     for minutes, what in rows:
         lesson = re.match(r"lesson (\d+)", what)
         if lesson:
