@@ -176,8 +176,8 @@ def main():
 
     lock.acquire()  # until this process ends: however it ends, the system opens the lock
     with state.split_between_processes(left) as mine:
-        print(f"process {state.process_index} of {state.num_processes} (pid {os.getpid()}) on {state.device}:", end=" ")
-        print(f"{len(mine)} of {len(left)} clips", flush=True)
+        who = f"process {state.process_index} of {state.num_processes} (pid {os.getpid()})"
+        print(f"{who} on {state.device}: {len(mine)} of {len(left)} clips", flush=True)
         where = ""
         try:
             if mine:
