@@ -202,7 +202,7 @@ class Evaluation:
 
     def negative_prompt(self):
         """With and without, on prompts that say nothing about quality."""
-        chosen = [i for i in range(len(self.prompts)) if i % self.per_kind < 2][:: 2 if self.quick else 1]
+        chosen = [i for i in range(len(self.prompts)) if i % self.per_kind < 4][:: 2 if self.quick else 1]
         prompts, seeds = [self.prompts[i] for i in chosen], [self.seeds[i] for i in chosen]
         for guidance in (3.5,) if self.quick else (1.5, 3.5):
             without = self.plain[chosen]
