@@ -55,7 +55,7 @@ def test_everything_has_a_name_and_enough_contrast(opened, name, theme):
     page.get_by_role("menuitem", name="Settings", exact=True).click()
     page.locator(".lm-Menu-itemLabel", has_text=re.compile("^Theme$")).hover()  # an entry without a role
     page.locator(".lm-Menu-itemLabel", has_text=re.compile(f"^JupyterLab {theme}$")).click()
-    page.locator(f"body[data-jp-theme-light='{str(theme == 'Light').lower()}']").wait_for()
+    page.locator(f"body[data-jp-theme-light='{str(theme == 'Light').lower()}']").wait_for(state="attached")
     assert page.evaluate(CHECKS) == []
 
 
