@@ -273,7 +273,7 @@ def build(out, cache, lessons, mocked=False):
     pages = {path.as_posix() for path in [*documents, *(lesson.relative_to(ROOT) for lesson in lessons)]}
     repository, board = address.repository(), None
     with tempfile.TemporaryDirectory() as folder:
-        source = Path(folder)
+        source, site = Path(folder) / "source", Path(folder) / "site"  # myst-nb leaves notebooks beside the site
         for document in documents:
             text = localise((ROOT / document).read_text("utf-8"), document, pages, repository)
             for picture in re.findall(r"\]\(((?!https?:)[^)]+\.(?:png|svg))\)", text):
@@ -291,10 +291,11 @@ def build(out, cache, lessons, mocked=False):
         index = INDEX.replace("LESSONS", "\n".join(f"notebooks/{lesson.stem}" for lesson in lessons))
         index = index.replace("DOCUMENTS", "\n".join(path.with_suffix("").as_posix() for path in documents[1:]))
         _write(first, first.read_text("utf-8") + index)
-        shutil.rmtree(out, ignore_errors=True)
         settings = ["-q", "-D", "root_doc=README", "-c", str(ROOT / "docs" / "site")]
-        if sphinx([*settings, "-d", str(source / ".doctrees"), str(source), str(out)]):
+        if sphinx([*settings, "-d", str(source / ".doctrees"), str(source), str(site)]):
             raise RuntimeError("Sphinx could not build the site: its message stands above.")
+        shutil.rmtree(out, ignore_errors=True)
+        shutil.copytree(site, out)
     shutil.copy(out / "README.html", out / "index.html")
     return out / "index.html"
 

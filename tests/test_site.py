@@ -62,6 +62,10 @@ def lesson(site, name):
     return Page(site / "notebooks" / f"{name}.html")
 
 
+def test_nothing_is_left_beside_the_site(site):
+    assert not (site.parent / "jupyter_execute").exists()
+
+
 def test_it_has_a_page_for_each_lesson_and_document(site):
     for name in ("index", "search", "docs/teaching", "docs/glossary", *(f"notebooks/{name}" for name in LESSONS)):
         assert (site / f"{name}.html").is_file()
