@@ -45,6 +45,7 @@ def run(name, steps, step, state, save_every=200):
         for key, item in state.items():
             item.load_state_dict(saved[key])
     running = {}
+    CACHE.mkdir(parents=True, exist_ok=True)
     started = time.perf_counter()
     with (
         tqdm(range(first, steps), desc=name, initial=first, total=steps) as bar,

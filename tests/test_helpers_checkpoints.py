@@ -66,7 +66,8 @@ def test_plain_diffusers_still_cannot_run_an_official_checkpoint(official_style)
 
 def test_an_official_checkpoint_runs_from_a_folder(official_style, pocket, seeded):
     pipe = helpers.load_pipeline(official_style, device="cpu")
-    np.testing.assert_array_equal(pipe(**CALL, generator=seeded()).audios, pocket(**CALL, generator=seeded()).audios)
+    here, there = pipe(**CALL, generator=seeded()).audios, pocket(**CALL, generator=seeded()).audios
+    np.testing.assert_allclose(here, there, atol=1e-3)  # another order in memory may round otherwise
 
 
 # --- the hub ----------------------------------------------------------------------------------------------------------
