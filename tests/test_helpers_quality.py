@@ -1,3 +1,5 @@
+import copy
+
 import librosa
 import numpy as np
 import pytest
@@ -66,14 +68,12 @@ def test_a_clip_with_nan_has_no_levels():
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_clap_scores_are_those_that_the_pipeline_ranks_by(pocket, dtype):
+def test_clap_scores_are_those_that_the_pipeline_ranks_by(pocket, dtype, monkeypatch):
     clips = [noise(0), np.sin(2 * np.pi * 500 * TIME).astype(np.float32), 0.01 * noise(1)]
-    pocket.text_encoder.to(dtype)
-    try:
-        scores = helpers.clap_scores(pocket, "a bird", clips)
-        ranked = pocket.score_waveforms(["a bird"], torch.tensor(np.stack(clips)), len(clips), "cpu", dtype)
-    finally:
-        pocket.text_encoder.to(torch.float32)
+    # A copy: weights that were in bfloat16 once stay rounded.
+    monkeypatch.setattr(pocket, "text_encoder", copy.deepcopy(pocket.text_encoder).to(dtype))
+    scores = helpers.clap_scores(pocket, "a bird", clips)
+    ranked = pocket.score_waveforms(["a bird"], torch.tensor(np.stack(clips)), len(clips), "cpu", dtype)
     assert scores.shape == (3,) and (np.abs(scores) <= 1).all()
     if dtype == torch.float32:
         np.testing.assert_array_equal(ranked, np.stack(clips)[scores.argsort()[::-1]])
