@@ -18,6 +18,8 @@ from pocket.captions import training_caption
 from pocket.stage import learning_rate, mixed_precision, run
 
 CLIPS, BATCH, CROP = 5000, 16, 48
+# Share of captions left out, for guidance: more of the good clips', so that the empty text is far from "low quality".
+EMPTY = {"high": 0.14, "average": 0.08, "low": 0.06}
 PARTS = ("text_encoder_2", "projection_model", "language_model", "unet")
 
 
@@ -60,9 +62,11 @@ def train(steps):
         start = int(rng.integers(0, latents.shape[3] - length + 1))
         mean, std = torch.from_numpy(latents[rows][:, :, :, start : start + length]).float().unbind(1)
         clean = scale * (mean + std * torch.randn_like(mean))
-        captions = ["" if rng.random() < 0.1 else training_caption(rng, clips[r]) for r in rows]
+        chosen = [clips[r] for r in rows]
+        captions = ["" if rng.random() < EMPTY[clip.quality] else training_caption(rng, clip) for clip in chosen]
         noise = torch.randn_like(clean)
-        t = ((torch.randperm(BATCH) + torch.rand(BATCH)) / BATCH * 1000).long()  # spread evenly over the schedule
+        t = (torch.randperm(BATCH) + torch.rand(BATCH)) / BATCH
+        t = torch.where(t < 0.5, 1400 * t, 400 + 600 * t).long()  # half of them from 700 on: there the prompt decides
         embeds, mask, generated = pipe.encode_prompt(captions, "cpu", 1, do_classifier_free_guidance=False)
         noisy = pipe.scheduler.add_noise(clean, noise, t).contiguous(memory_format=torch.channels_last)
         with mixed_precision():
