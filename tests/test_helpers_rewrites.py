@@ -1,0 +1,76 @@
+import pytest
+import torch
+
+from helpers.rewrites import T5_TOKENS, Conv2dTwin, LeanText, PartGuidance, vocoder_in_2d
+
+NEGATIVE = "Low quality, average quality."
+
+
+@pytest.mark.parametrize("kind", [torch.nn.Conv1d, torch.nn.ConvTranspose1d])
+def test_a_twin_computes_the_same_sums_and_keeps_channels_last(kind):
+    layer = kind(16, 24, 7, stride=2, padding=3, dilation=2)
+    x = torch.randn(2, 16, 50)
+    with torch.no_grad():
+        twin = Conv2dTwin(layer)
+        assert torch.allclose(twin(x), layer(x), atol=1e-5)
+        assert twin(x)[:, :, None].is_contiguous(memory_format=torch.channels_last)
+
+
+def test_the_vocoder_in_2d_takes_single_and_batched_mels_and_leaves_the_other_as_it_is(pocket):
+    mel, layers = torch.randn(2, 12, 64), [type(layer) for layer in pocket.vocoder.modules()]
+    twin = vocoder_in_2d(pocket.vocoder)
+    with torch.no_grad():
+        for mels in (mel, mel[0]):
+            assert torch.allclose(twin(mels), pocket.vocoder(mels), atol=1e-4)
+    assert [type(layer) for layer in pocket.vocoder.modules()] == layers
+    assert twin.dtype == pocket.vocoder.dtype and type(twin) is type(pocket.vocoder)
+    assert not any(type(layer) in (torch.nn.Conv1d, torch.nn.ConvTranspose1d) for layer in twin.modules())
+
+
+def test_lean_text_gives_the_same_vectors_and_comes_off_again(pocket):
+    prompts = ("Rain", "Church bells ringing slowly in the distance, high quality", "Rain")
+    with torch.no_grad():
+        usual = [pocket.encode_prompt(prompt, "cpu", 1, True, negative_prompt=NEGATIVE) for prompt in prompts]
+    encode, head, calls = pocket.encode_prompt, pocket.language_model.lm_head, []
+    lean = pocket.encode_prompt = LeanText(pocket)
+    lean.encode = lambda *args: calls.append(args[3]) or encode(*args)
+    try:
+        for prompt, (t5, mask, gpt2) in zip(prompts, usual, strict=True):
+            lean_t5, lean_mask, lean_gpt2 = pocket.encode_prompt(prompt, "cpu", 1, True, negative_prompt=NEGATIVE)
+            count = t5.shape[1]
+            assert torch.allclose(lean_t5[:, :count], t5, atol=1e-4) and torch.allclose(lean_gpt2, gpt2, atol=1e-4)
+            assert torch.equal(lean_mask[:, :count], mask) and not lean_mask[:, count:].any()
+            assert lean_t5.shape[1] % T5_TOKENS == 0
+        assert calls == [False, True, False, True, False]  # the last prompt is as long as the first
+        several = pocket.encode_prompt(list(prompts), "cpu", 1, True, negative_prompt=[NEGATIVE] * 3)
+        assert len(several[0]) == 6  # the usual way
+    finally:
+        lean.remove()
+    assert pocket.encode_prompt == encode and pocket.language_model.lm_head is head
+
+
+def guided_step(unet, timestep=500):
+    generator = torch.Generator().manual_seed(0)
+    sample, gpt2, t5 = (torch.randn(shape, generator=generator) for shape in ((2, 8, 16, 16), (2, 8, 128), (2, 5, 128)))
+    texts = {"encoder_hidden_states_1": t5, "encoder_attention_mask_1": torch.ones(2, 5)}
+    with torch.no_grad():
+        return unet(sample, timestep, encoder_hidden_states=gpt2, return_dict=False, **texts)[0].chunk(2)
+
+
+def test_with_guidance_at_every_step_nothing_changes(pocket):
+    unet = PartGuidance(pocket.unet, guided=lambda timestep: True)
+    assert all(map(torch.equal, guided_step(unet), guided_step(pocket.unet)))
+    assert unet.config is pocket.unet.config and unet.dtype == pocket.unet.dtype and unet.device == pocket.unet.device
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_without_guidance_only_the_half_with_the_prompt_is_computed(pocket, keep):
+    unet = PartGuidance(pocket.unet, guided=lambda timestep: timestep >= 500, keep=keep)
+    unprompted, prompted = guided_step(unet)
+    rows = []
+    hook = pocket.unet.conv_in.register_forward_pre_hook(lambda layer, inputs: rows.append(len(inputs[0])))
+    first, second = guided_step(unet, 499)
+    hook.remove()
+    assert rows == [1]
+    assert torch.allclose(second, guided_step(pocket.unet, 499)[1], atol=1e-5)
+    assert torch.allclose(second - first, prompted - unprompted if keep else torch.zeros(1), atol=1e-5)
