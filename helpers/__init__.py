@@ -1,26 +1,33 @@
 """The small module that every lesson uses: load, measure, draw, play, judge. What a lesson teaches is never in here."""
 
-from helpers import versions  # first: it says which library is missing or too old
+import os
+
+# torch's threads spin while they wait, and starve beside any other busy process. libgomp reads this when torch loads it.
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+
+from helpers import versions  # before the libraries: it says which one is missing or too old
 from helpers.audio import compare, play, save
 from helpers.checkpoints import OFFICIAL, describe_components, find_checkpoint, load_pipeline
 from helpers.devices import best_device, describe, half_dtype
 from helpers.exercises import check
 from helpers.listening import BlindTest
 from helpers.memory import peak_memory
+from helpers.official import official_unet
 from helpers.panel import Panel
-from helpers.prediction import Guess
-from helpers.quality import clap_scores, distance, noise_floor, seed_spread
+from helpers.prediction import Prediction
+from helpers.quality import clap_scores, distance, inter_seed_distance, noise_floor
 from helpers.scoreboard import Scoreboard
-from helpers.spectrograms import plot_spectrogram, plot_spectrograms
+from helpers.spectrograms import plot_spectrogram, plot_spectrograms, sketch
 from helpers.stages import compare_stages, time_stages
+from helpers.steps import sweep, unet_step
 from helpers.tables import table
 from helpers.timing import compare_times, measure
 
 __all__ = [
     "BlindTest",
-    "Guess",
     "OFFICIAL",
     "Panel",
+    "Prediction",
     "Scoreboard",
     "best_device",
     "check",
@@ -33,16 +40,20 @@ __all__ = [
     "distance",
     "find_checkpoint",
     "half_dtype",
+    "inter_seed_distance",
     "load_pipeline",
     "measure",
     "noise_floor",
+    "official_unet",
     "peak_memory",
     "play",
     "plot_spectrogram",
     "plot_spectrograms",
     "save",
-    "seed_spread",
+    "sketch",
+    "sweep",
     "table",
     "time_stages",
+    "unet_step",
     "versions",
 ]

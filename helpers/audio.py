@@ -1,6 +1,7 @@
 """Play, compare and save clips, exactly as loud as they were made."""
 
 import base64
+import errno
 import html
 import io
 import warnings
@@ -63,8 +64,8 @@ def finite_samples(audio, sampling_rate):
 def play(audio, sampling_rate, title):
     """Make a player for one clip.
 
-    The clip is stored as MP3 (where the sound library cannot, as 16-bit WAV), so that a notebook stays small. It is
-    never made louder or softer. Silence and clipping are reported beside the player; NaN in place of it.
+    The clip is stored as 16-bit FLAC, so that nothing is lost and a notebook stays small. It is never made louder or
+    softer. Silence and clipping are reported beside the player; NaN in place of it.
 
     Parameters
     ----------
@@ -162,7 +163,8 @@ def save(path, audio, sampling_rate):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(buffer.getvalue())
     except OSError as error:  # soundfile itself would only say "System error"
-        raise OSError(f"{path} cannot be written ({error.strerror}): make room, or give another folder.") from error
+        advice = "give a shorter name" if error.errno == errno.ENAMETOOLONG else "make room, or give another folder"
+        raise OSError(f"{path} cannot be written ({error.strerror}): {advice}.") from error
     return path
 
 
@@ -180,25 +182,13 @@ def _problem(samples):
 
 
 def _player(samples, sampling_rate, title):
-    title, problem = html.escape(title), _problem(samples)
+    title, problem = html.escape(str(title)), _problem(samples)
     parts = [f"<figcaption>{title}</figcaption>"]
     if np.isfinite(samples).all():
-        kind, data = _encode(samples, sampling_rate)
-        source = f"data:audio/{kind};base64,{base64.b64encode(data).decode()}"
+        buffer = io.BytesIO()
+        soundfile.write(buffer, samples.clip(-1, 1), sampling_rate, format="FLAC")  # any player would clip
+        source = f"data:audio/flac;base64,{base64.b64encode(buffer.getvalue()).decode()}"
         parts.append(f'<audio controls aria-label="{title}" src="{source}"></audio>')
     if problem:
         parts.append(f'<p role="alert"><strong>Warning.</strong> {problem}</p>')
     return f'<figure style="margin: 0">{"".join(parts)}</figure>'
-
-
-def _encode(samples, sampling_rate):
-    """MP3, or WAV where the sound library has no MP3 or MP3 has no such rate."""
-    samples = samples.clip(-1, 1)  # any player would; and over huge numbers the MP3 encoder aborts the whole process
-    try:
-        buffer = io.BytesIO()
-        soundfile.write(buffer, samples, sampling_rate, format="MP3", compression_level=0)  # its best quality
-        return "mpeg", buffer.getvalue()
-    except (ValueError, soundfile.SoundFileError):
-        buffer = io.BytesIO()
-        soundfile.write(buffer, samples, sampling_rate, format="WAV", subtype="PCM_16")
-        return "wav", buffer.getvalue()

@@ -2,10 +2,7 @@
 
 import difflib
 import errno
-import hashlib
 import os
-import shutil
-import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,15 +10,12 @@ from pathlib import Path
 import diffusers
 import torch
 import transformers
-from huggingface_hub import HfApi, constants, snapshot_download, try_to_load_from_cache
-from huggingface_hub.errors import HfHubHTTPError
-from huggingface_hub.utils import filter_repo_objects, tqdm
+from huggingface_hub import constants, snapshot_download
 from packaging.version import Version
-from safetensors import SafetensorError, safe_open
 from transformers import GPT2LMHeadModel, RobertaTokenizer
 
-from helpers.devices import best_device, check_device
-from helpers.pipeline import CheckedAudioLDM2Pipeline
+from helpers.devices import best_device, check_device, warn_of_slow_half
+from helpers.pipeline import AudioLDM2Pipeline
 
 POCKET = Path(__file__).parent.parent / "pocket" / "checkpoint"
 LICENCE = "CC-BY-NC-SA-4.0"
@@ -80,7 +74,7 @@ _ADVICE = {
 def load_pipeline(checkpoint="auto", dtype=None, device=None):
     """Load an AudioLDM 2 pipeline that runs with today's libraries.
 
-    It is `AudioLDM2Pipeline.from_pretrained` with two parts handed in, because of the classes that the official
+    It is `AudioLDM2Pipeline.from_pretrained` with two components handed in, because of the classes that the official
     checkpoints name for them. `GPT2Model` lost the generation methods that the pipeline calls
     (https://github.com/huggingface/diffusers/issues/12630), so it is `GPT2LMHeadModel`. `RobertaTokenizerFast` of some
     versions of transformers, 5.15 among them, forgets how to join letters to words, so it is `RobertaTokenizer`.
@@ -100,17 +94,17 @@ def load_pipeline(checkpoint="auto", dtype=None, device=None):
 
     Returns
     -------
-    helpers.pipeline.CheckedAudioLDM2Pipeline
-        An `AudioLDM2Pipeline` whose call refuses arguments that cannot work.
+    helpers.pipeline.AudioLDM2Pipeline
+        That of diffusers, whose call says in one line what would go wrong in silence.
 
     Raises
     ------
     ValueError
-        If the checkpoint is unknown, is no AudioLDM 2, or has pickled weights only, or `dtype` is no type for weights.
+        If the checkpoint is unknown, or `dtype` is no type for weights.
     FileNotFoundError, NotADirectoryError
-        If the folder is a file or lacks a part.
+        If the folder is a file or lacks a component.
     OSError
-        If a download fails, or a file is damaged.
+        If a download fails, or the files cannot be loaded.
     RuntimeError
         If there is no such device.
     """
@@ -125,18 +119,21 @@ def load_pipeline(checkpoint="auto", dtype=None, device=None):
             language_model = GPT2LMHeadModel.from_pretrained(
                 folder, subfolder="language_model", dtype=dtype, use_safetensors=True
             )
-            pipe = CheckedAudioLDM2Pipeline.from_pretrained(
+            pipe = AudioLDM2Pipeline.from_pretrained(
                 folder,
                 language_model=language_model,
                 tokenizer=RobertaTokenizer.from_pretrained(folder, subfolder="tokenizer"),
                 use_safetensors=True,
                 **{dtype_name: dtype},
             )
+    except (MemoryError, torch.OutOfMemoryError, ImportError):  # not the checkpoint's fault
+        raise
     except Exception as error:  # a damaged file raises whatever its reader stumbles over
         raise OSError(
-            f"The checkpoint in {folder} cannot be loaded ({_one_line(error)}): get a fresh copy of it, "
-            'or use load_pipeline("pocket").'
+            f"The checkpoint in {folder} cannot be loaded ({_one_line(error)}): get a fresh copy of it, with weights as "
+            '.safetensors, or use load_pipeline("pocket").'
         ) from error
+    warn_of_slow_half(dtype, device)
     return pipe.to(device)
 
 
@@ -152,7 +149,7 @@ def find_checkpoint(checkpoint="auto", device=None):
     Returns
     -------
     pathlib.Path
-        A folder from which `from_pretrained` loads; its parts were checked.
+        A folder from which `from_pretrained` loads.
 
     Raises
     ------
@@ -160,7 +157,7 @@ def find_checkpoint(checkpoint="auto", device=None):
         As in `load_pipeline`.
     """
     device = check_device(device or best_device())
-    folder = _folder(_choose(device) if checkpoint == "auto" else checkpoint)
+    folder = _resolve_path(_choose(device) if checkpoint == "auto" else checkpoint)
     _check(folder)
     return folder
 
@@ -182,7 +179,7 @@ def _choose(device):
     return "pocket"
 
 
-def _folder(checkpoint):
+def _resolve_path(checkpoint):
     """Find the folder of a checkpoint; download it if need be."""
     name = os.fspath(checkpoint)
     if name == "pocket":
@@ -217,15 +214,9 @@ def _cached(name):
 def _download(name):
     facts = OFFICIAL[name]
     size = f"{facts.size / 1e9:.1f} GB" if facts.size else "some 4 GB"
+    print(f"Downloading {name}: {size}, once (licence {LICENCE}).")
     try:
-        _check_hub_and_disk(name, facts.revision)
-        print(f"Downloading {name}: {size}, once (licence {LICENCE}).")
-        for _ in range(2):
-            folder = Path(snapshot_download(name, revision=facts.revision, allow_patterns=_FILES, tqdm_class=_Bar))
-            damaged = _remove_damaged(folder)
-            if not damaged:
-                return folder
-        raise OSError(f"twice the hub sent other bytes than it announced, which were deleted: {damaged}")
+        return Path(snapshot_download(name, revision=facts.revision, allow_patterns=_FILES))
     except Exception as error:  # the hub's own errors, those of the HTTP library below it, those of the disk
         code = getattr(getattr(error, "response", None), "status_code", getattr(error, "errno", None))
         advice = _ADVICE.get(code, "check network and proxy and try again, which keeps the files that are complete")
@@ -237,76 +228,24 @@ def _download(name):
         ) from error
 
 
-class _Bar(tqdm):
-    """A progress bar that counts bytes in notebooks too, where the hub would count whole files only."""
-
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs | {"disable": False})
-
-
-def _check_hub_and_disk(name, revision, tries=2):
-    """Fail at once where a download would fail late, or after many retries."""
-    try:
-        info = HfApi().model_info(name, revision=revision, files_metadata=True, timeout=10)
-    except HfHubHTTPError as error:
-        if error.response.status_code < 500 or tries == 1:
-            raise
-        time.sleep(1)
-        return _check_hub_and_disk(name, revision, tries - 1)
-    wanted = filter_repo_objects(info.siblings, allow_patterns=_FILES, key=lambda file: file.rfilename)
-    missing = [f.size or 0 for f in wanted if not try_to_load_from_cache(name, f.rfilename, revision=info.sha)]
-    cache = Path(constants.HF_HUB_CACHE)
-    free = shutil.disk_usage(next(folder for folder in (cache, *cache.parents) if folder.exists())).free
-    if sum(missing) > free:
-        raise OSError(errno.ENOSPC, f"{sum(missing) / 1e9:.2f} GB are still to come, but {free / 1e9:.2f} GB free")
-
-
-def _remove_damaged(folder):
-    """Delete weights that are not what the hub announced: the cache names the file behind a link by its SHA-256."""
-    damaged = []
-    for link in filter(Path.is_symlink, folder.rglob("*.safetensors")):
-        file = link.parent / os.readlink(link)
-        with file.open("rb") as stored:
-            right = len(file.name) != 64 or hashlib.file_digest(stored, "sha256").hexdigest() == file.name
-        if not right:
-            damaged.append(f"{link.parent.name}/{link.name}")
-            link.unlink()
-            file.unlink()
-    return damaged
-
-
 def _check(folder):
-    """Raise unless a folder holds an AudioLDM 2 with its vocabularies and whole safetensors weights."""
+    """Raise unless a folder holds an AudioLDM 2 with its vocabularies and weights."""
     if not (folder / "model_index.json").is_file():
         raise FileNotFoundError(
             f"{folder} has no model_index.json, so it is no checkpoint: give the folder that save_pretrained wrote."
         )
-    found = CheckedAudioLDM2Pipeline.load_config(folder).get("_class_name")
+    found = AudioLDM2Pipeline.load_config(folder).get("_class_name")
     if found != "AudioLDM2Pipeline":
         raise ValueError(f"{folder} holds a {found}, but these lessons need an AudioLDM2Pipeline.")
     for name in ("tokenizer", "tokenizer_2"):  # without their files they load all the same, and know no word
         if not any((folder / name / file).is_file() for file in ("tokenizer.json", "vocab.json", "spiece.model")):
             raise FileNotFoundError(f"{folder / name} has no tokenizer.json: get a fresh copy of the checkpoint.")
     for name in _MODELS:
-        files = list((folder / name).glob("*.safetensors"))
-        if not files and any((folder / name).glob("*.bin")):
-            raise ValueError(
-                f"{folder / name} has pickled weights (.bin) only, and loading a pickle can run any code: "
-                "convert them to safetensors where you trust them."
-            )
-        if not files:
+        if not any((folder / name).glob("*.safetensors")):
             raise FileNotFoundError(
-                f"{folder / name} has no .safetensors file, and pickled weights, which can run any code, are never "
-                "downloaded: get a fresh copy of the checkpoint."
+                f"{folder / name} has no .safetensors file, and pickled weights (.bin), which can run any code, are "
+                "never loaded: get a fresh copy of the checkpoint."
             )
-        for file in files:
-            try:
-                with safe_open(file, "pt"):
-                    pass
-            except SafetensorError as error:
-                raise OSError(
-                    f"{file} is cut short or damaged ({_one_line(error)}): delete it and get a fresh copy."
-                ) from error
 
 
 def _one_line(error):
@@ -357,12 +296,14 @@ def describe_components(pipe):
     """
     rows = []
     for name, work in _WORK.items():
-        part = pipe.components[name]
-        if part is None:
+        component = pipe.components[name]
+        if component is None:
             continue
-        row = {"component": name, "class": type(part).__name__, "what it does": work, "parameters": None, "MB": None}
-        if isinstance(part, torch.nn.Module):
-            row["parameters"] = sum(p.numel() for p in part.parameters())
-            row["MB"] = round(sum(p.nbytes for p in part.parameters()) / 1e6, 1)
+        row = {"component": name, "class": type(component).__name__, "what it does": work} | dict.fromkeys(
+            ("parameters", "MB")
+        )
+        if isinstance(component, torch.nn.Module):
+            row["parameters"] = sum(p.numel() for p in component.parameters())
+            row["MB"] = round(sum(p.nbytes for p in component.parameters()) / 1e6, 1)
         rows.append(row)
     return rows

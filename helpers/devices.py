@@ -1,6 +1,7 @@
-"""Which device there is, and which half-precision type it has instructions for."""
+"""Which device there is, what it is good at, and whether other programs take it."""
 
 import platform
+import time
 import warnings
 from importlib.metadata import version
 from pathlib import Path
@@ -17,15 +18,21 @@ def best_device():
     Returns
     -------
     str
-        "cuda", "mps" or "cpu".
+        "cuda", "mps" or "cpu". On a Mac before macOS 15.1 it is "cpu", with a warning: there, convolutions on the GPU
+        refuse more than 65,536 samples (https://github.com/pytorch/pytorch/issues/144445), and a clip has more.
     """
     if torch.cuda.is_available():
         return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
+    if not torch.backends.mps.is_available():
+        return "cpu"
+    if not torch.backends.mps.is_macos_or_newer(15, 1):
+        warnings.warn("Staying with the CPU: the GPU of a Mac needs macOS 15.1 for clips of this length.", stacklevel=2)
+        return "cpu"
+    return "mps"
 
 
 def check_device(device):
-    """Refuse a device that is not there.
+    """Refuse a device that is not there, in one line.
 
     Parameters
     ----------
@@ -42,15 +49,42 @@ def check_device(device):
         If torch sees no such device, or does not know the name.
     """
     device = torch.device(device)
-    there = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
-    if device.type in there and not there[device.type]():
+    there = {"cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}.get(device.type)
+    if there is not None and (device.index or 0) >= there:
         raise RuntimeError(
-            f"device is {str(device)!r}, but torch sees none here: use device={best_device()!r}, "
-            "or choose a runtime with a GPU and a torch that was built for it."
+            f"device is {str(device)!r}, but torch sees {there or 'none'} of this kind here: use "
+            f"device={best_device()!r}, or choose a runtime with a GPU and a torch that was built for it."
         )
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise RuntimeError(f"device is {str(device)!r}, but torch sees {torch.cuda.device_count()} GPU: use 'cuda:0'.")
     return device
+
+
+def cpu_seconds():
+    """Read the clock, the seconds that all CPU cores have worked so far, and this process's share of them."""
+    system, own = psutil.cpu_times(), psutil.Process().cpu_times()
+    return time.perf_counter(), system.user + system.system + getattr(system, "nice", 0), sum(own[:4])
+
+
+def busy_line(start=None):
+    """Say in one line, with its line break, whether other processes take cores that torch's threads want.
+
+    Parameters
+    ----------
+    start : tuple, optional
+        What `cpu_seconds` gave at the beginning of the time to judge; by default half a second is watched from now on.
+
+    Returns
+    -------
+    str
+        Empty if enough cores were free.
+    """
+    if start is None:
+        start = cpu_seconds()
+        time.sleep(0.5)
+    elapsed, system, own = (now - then for now, then in zip(cpu_seconds(), start, strict=True))
+    cores, others = psutil.cpu_count(), (system - own) / max(elapsed, 1e-9)
+    if elapsed < 0.2 or cores - others > torch.get_num_threads() - 0.5:
+        return ""
+    return f"Other processes use {others:.1f} of {cores} cores: timings mean little now. Close them and run this again.\n"
 
 
 def half_dtype(device=None):

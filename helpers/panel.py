@@ -1,6 +1,7 @@
 """A panel that makes clips, keeps them with their settings, and plays any two of them at the same gain."""
 
 import html
+import threading
 import time
 import warnings
 from types import SimpleNamespace
@@ -33,7 +34,7 @@ class Panel:
     Parameters
     ----------
     pipe : diffusers.AudioLDM2Pipeline
-        Its scheduler is swapped while a clip is made, and put back.
+        Loaded from a folder, whose scheduler configuration is used. Its scheduler is swapped while a clip is made.
     **settings
         What the form begins with: prompt, negative_prompt, scheduler (a name in `SCHEDULERS`), num_inference_steps,
         guidance_scale, seed. Others go to the pipeline as they are.
@@ -54,8 +55,8 @@ class Panel:
 
         Raises
         ------
-        TypeError, ValueError
-            If there is no such scheduler, or the pipeline refuses a setting.
+        TypeError, ValueError, RuntimeError
+            If there is no such scheduler, or the pipeline refuses a setting, or is busy.
         """
         settings = self.settings | changes
         call = settings | {"negative_prompt": settings["negative_prompt"] or None, "callback": callback}
@@ -63,7 +64,9 @@ class Panel:
         before, name = self.pipe.scheduler, call.pop("scheduler")
         if name not in SCHEDULERS:
             raise ValueError(f"scheduler is {name!r}, but must be one of {', '.join(map(repr, SCHEDULERS))}.")
-        self.pipe.scheduler = SCHEDULERS[name].from_config(before.config, timestep_spacing="trailing")
+        # From the checkpoint's own configuration: that of the present scheduler may hold settings of swaps before.
+        config = DDIMScheduler.load_config(self.pipe.name_or_path, subfolder="scheduler")
+        self.pipe.scheduler = SCHEDULERS[name].from_config(config, timestep_spacing="trailing")
         try:
             start = time.perf_counter()
             clip = self.pipe(**call).audios[0]
@@ -100,14 +103,18 @@ class Panel:
             more = {"Text": {"layout": wide}, "Dropdown": {"options": list(SCHEDULERS)}}.get(kind, {})
             fields[key] = getattr(widgets, kind)(description=name, style=style, **more)
             fields[key].value = self.settings[key]
-        button, bar = widgets.Button(description="Make a clip"), widgets.IntProgress()
+        button, stop = widgets.Button(description="Make a clip"), widgets.Button(description="Stop", disabled=True)
+        bar = widgets.IntProgress()
         pair = [widgets.Dropdown(description=name, style=style, layout=wide) for name in ("Compare", "with")]
         note, made, players = widgets.HTML(), widgets.HTML(), widgets.HTML()
+        stopping = threading.Event()
 
         def say(text, role="status"):
             note.value = f'<p role="{role}">{html.escape(text)}</p>'
 
         def step(number, *_):
+            if stopping.is_set():
+                raise InterruptedError("stopped")
             bar.value = number + 1
             say(f"Step {bar.value} of {bar.max}." if bar.value < bar.max else "Turning the result into sound.")
 
@@ -115,9 +122,7 @@ class Panel:
             if not button.disabled:  # otherwise the choice is just being refilled
                 players.value = self.compare(*dict.fromkeys(box.value for box in pair)).data
 
-        def click(_):
-            button.disabled, bar.value, bar.max = True, 0, max(1, fields["num_inference_steps"].value)
-            say("Reading the prompt.")
+        def work():
             try:
                 with warnings.catch_warnings(record=True) as caught:
                     warnings.simplefilter("always", UserWarning)
@@ -130,14 +135,23 @@ class Panel:
                     box.value = number
                 button.disabled = False
                 play()
-            except KeyboardInterrupt:
+            except InterruptedError:
                 say("Stopped.", "alert")
             except Exception as error:  # otherwise an error in a button is shown nowhere
                 say(f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}", "alert")
             finally:
-                button.disabled = False
+                button.disabled, stop.disabled = False, True
+
+        def click(_):
+            button.disabled, stop.disabled, bar.value = True, False, 0
+            bar.max = max(1, fields["num_inference_steps"].value)
+            stopping.clear()
+            say("Reading the prompt.")
+            # A thread, because callbacks wait for one another: that of the stop button could not run before this ends.
+            threading.Thread(target=work, daemon=True).start()
 
         for box in pair:
             box.observe(play, names="value")
         button.on_click(click)
-        display(widgets.VBox([*fields.values(), widgets.HBox([button, bar]), note, *pair, players, made]))
+        stop.on_click(lambda _: stopping.set())
+        display(widgets.VBox([*fields.values(), widgets.HBox([button, stop, bar]), note, *pair, players, made]))

@@ -1,12 +1,13 @@
 """A learner's prediction, made before the measurement."""
 
 import math
+import re
 from numbers import Real
 
 from IPython.display import display
 
 
-class Guess:
+class Prediction:
     """A guess that a notebook asks for with a box, and that plain code can set.
 
     Parameters
@@ -48,7 +49,7 @@ class Guess:
         return self.value if self.choices else f"{self.value:g}"
 
     def __repr__(self):
-        return f"Guess({self.question!r}, value={self.value!r})"
+        return f"Prediction({self.question!r}, value={self.value!r})"
 
     def _ipython_display_(self):
         try:
@@ -76,5 +77,7 @@ class Guess:
 
 
 def _number(text):
-    """The number in a text; in half of the world, a comma stands before the decimals."""
+    """The number in a text; in half of the world a comma stands before the decimals, elsewhere between thousands."""
+    if re.fullmatch(r"\s*\d{1,3}(,\d{3})+(\.\d*)?\s*", text):
+        text = text.replace(",", "")
     return float(text.replace(",", ".")) if text.strip() else None

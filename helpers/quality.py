@@ -1,6 +1,6 @@
 """How far two clips are apart, and how well a clip fits its prompt.
 
-A distance alone says "changed". Whether it says "worse" shows beside `seed_spread`, the distance between clips that
+A distance alone says "changed". Whether it says "worse" shows beside `inter_seed_distance`, the distance between clips that
 differ by their seed only, and beside `clap_scores`.
 """
 
@@ -19,9 +19,10 @@ FFT, HOP, BANDS = 1024, 256, 64  # samples, samples, mel bands: 64 ms and 16 ms 
 def log_mel(audio, sampling_rate, floor=FLOOR):
     """Compute the log-mel spectrogram in dB of full scale.
 
-    0 dB is a sine at full scale in the middle of a band: the power is divided by that of such a sine under the Hann
-    window, (FFT / 4)^2, and by 1.5 for its spread over neighbouring bins (the window's equivalent noise bandwidth;
-    Harris, "On the use of windows for harmonic analysis", 1978).
+    A sine at full scale in the middle of a band reads 0 dB where bands are wide, and up to 0.9 dB less below 1 kHz, where
+    they are narrow: the power is divided by that of such a sine under the Hann window, (FFT / 4)^2, and by 1.5 for its
+    spread over neighbouring bins (the window's equivalent noise bandwidth; Harris, "On the use of windows for harmonic
+    analysis", 1978), of which a narrow band does not take all.
 
     Parameters
     ----------
@@ -75,7 +76,7 @@ def distance(a, b, sampling_rate):
     return float(np.abs(log_mel(a, sampling_rate) - log_mel(b, sampling_rate)).mean())
 
 
-def seed_spread(clips, sampling_rate):
+def inter_seed_distance(clips, sampling_rate):
     """Compute the usual distance between clips that differ by their seed only.
 
     A change that moves a clip much less than this is no more than another way of saying the same.
@@ -150,6 +151,8 @@ def clap_scores(pipe, prompt, clips):
     TypeError, ValueError
         As in `helpers.audio.to_samples`; also if there is no clip, or one holds NaN.
     """
+    if not isinstance(prompt, str):
+        raise TypeError(f"prompt is {prompt!r}, but must be one text, against which all clips are scored.")
     if len(clips) == 0:
         raise ValueError("clips is empty, but there must be at least one to score.")
     rate, extractor, clap = pipe.vocoder.config.sampling_rate, pipe.feature_extractor, pipe.text_encoder

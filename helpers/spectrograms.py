@@ -3,14 +3,20 @@
 import base64
 import html
 import io
+import re
 from dataclasses import dataclass
+from pathlib import Path
 
 import librosa
 import numpy as np
+from IPython.display import HTML
 from matplotlib.figure import Figure
 
 from helpers.audio import check_clips
 from helpers.quality import BANDS, FLOOR, HOP, log_mel
+
+COLOURS, MARKERS = ("tab:orange", "tab:blue", "black", "grey"), "soD^"  # of curves; told apart without their colour, too
+SKETCHES = Path(__file__).parent / "sketches"
 
 
 @dataclass(repr=False)
@@ -36,6 +42,25 @@ class Picture:
         self.figure.savefig(buffer, format="png", dpi=90)
         data = base64.b64encode(buffer.getvalue()).decode()
         return f'<img alt="{html.escape(self.alt)}" style="max-width: 100%" src="data:image/png;base64,{data}">'
+
+
+def sketch(name):
+    """Show a picture that explains an idea; the files lie in helpers/sketches, drawn by tools/draw_sketches.py.
+
+    Parameters
+    ----------
+    name : str
+        Of the file, without its ending.
+
+    Returns
+    -------
+    IPython.display.HTML
+        With the file's description as alternative text.
+    """
+    data = (SKETCHES / f"{name}.svg").read_bytes()
+    alt = re.search(r"<desc>(.*?)</desc>", data.decode(), re.DOTALL)[1]
+    source = f"data:image/svg+xml;base64,{base64.b64encode(data).decode()}"
+    return HTML(f'<img alt="{html.escape(html.unescape(alt))}" style="max-width: 100%" src="{source}">')
 
 
 def plot_spectrogram(audio, sampling_rate, title):
@@ -91,7 +116,8 @@ def plot_spectrograms(clips, sampling_rate):
         image = librosa.display.specshow(
             levels, sr=sampling_rate, hop_length=HOP, x_axis="s", y_axis="mel", ax=ax, cmap="magma", vmin=FLOOR, vmax=0
         )
-        ax.set(title=title, xlabel="Time (s)", ylabel="Frequency (Hz)")
+        ax.set_title(str(title), parse_math=False)
+        ax.set(xlabel="Time (s)", ylabel="Frequency (Hz)")
         descriptions.append(f"{title}: {_describe(levels, sampling_rate)}")
     for ax in axes[len(clips) :]:
         ax.set_visible(False)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from helpers import timing
+from helpers.devices import busy_line, cpu_seconds
+from helpers.tables import table
 
 
 @dataclass
@@ -44,7 +46,7 @@ class Stages:
 
 
 @dataclass
-class StageComparison:
+class StageComparison(timing.Speedups):
     """What `compare_stages` found.
 
     Attributes
@@ -52,7 +54,7 @@ class StageComparison:
     before, after : Stages
         Each stage is the median over the calls.
     speedups : list of float
-        How many times as fast the whole call was, pair by pair.
+        Time of the whole call before divided by that after, pair by pair.
     """
 
     before: Stages
@@ -60,21 +62,23 @@ class StageComparison:
     speedups: list[float]
 
     @property
-    def speedup(self):
-        """Median of `speedups`."""
-        return float(np.median(self.speedups))
-
-    @property
-    def spread(self):
-        """Interquartile range of `speedups`."""
-        return timing.interquartile_range(self.speedups)
+    def step_speedup(self):
+        """Time of one step before divided by that after."""
+        return self.before.seconds_per_step / self.after.seconds_per_step
 
     def __repr__(self):
         return (
-            f"{self.speedup:.3g} times as fast, spread {self.spread:.2g} over {len(self.speedups)} pairs "
-            f"({self.before.total:.3g} s before, {self.after.total:.3g} s after; "
-            f"one step {self.before.seconds_per_step:.3g} s before, {self.after.seconds_per_step:.3g} s after)"
+            f"{self}: {self.before.total:.3g} s before, {self.after.total:.3g} s after; one step {self.step_speedup:.3g}x: "
+            f"{self.before.seconds_per_step:.3g} s before, {self.after.seconds_per_step:.3g} s after"
         )
+
+    def table(self):
+        """Lay out the seconds of each stage before and after."""
+        before, after = self.before.seconds, self.after.seconds
+        pairs = {name: (before[name], after[name]) for name in before} | {
+            "whole clip": (self.before.total, self.after.total)
+        }
+        return table([{"stage": n, "before (s)": f"{b:.3f}", "after (s)": f"{a:.3f}"} for n, (b, a) in pairs.items()])
 
 
 def time_stages(pipe, *args, **kwargs):
@@ -132,6 +136,7 @@ def compare_stages(before, after, repeats=3):
     """
     timing.check_calls(repeats, before, after)
     functions, found = (before, after), ([], [])
+    start = cpu_seconds()
     for i in [0, 1, *timing.turns(repeats)]:
         stages = functions[i]()
         if not isinstance(stages, Stages):
@@ -140,6 +145,7 @@ def compare_stages(before, after, repeats=3):
                 "as in compare_stages(lambda: helpers.time_stages(pipe, prompt), ...)."
             )
         found[i].append(stages)
+    print(busy_line(start), end="")
     calls = [runs[1:] for runs in found]
     speedups = [b.total / a.total for b, a in zip(*calls, strict=True)]
     return StageComparison(*map(_median, calls), speedups)

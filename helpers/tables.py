@@ -32,5 +32,5 @@ def table(rows):
 def _text(value):
     if value is None:
         return "–"
-    text = f"{value:,}" if isinstance(value, int) else str(value)
+    text = f"{value:,}" if type(value) is int else str(value)
     return text.replace("|", "\\|").replace("\n", " ")

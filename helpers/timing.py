@@ -1,12 +1,16 @@
-"""Measure how long something takes, with the first call apart and the spread stated."""
+"""Measure how long something takes, with the first call apart and the range stated."""
 
+import time
 from dataclasses import dataclass, field
 from numbers import Integral
 from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.benchmark import timer as clock  # in seconds; waits for the GPU before it reads the time
+
+from helpers.devices import busy_line, cpu_seconds
+
+FEW = 8  # with fewer repeats, quartiles say nothing, and the whole range is shown
 
 
 @dataclass
@@ -20,7 +24,7 @@ class Measurement:
     seconds : list of float
         Seconds of each further call.
     peak_memory : int or None
-        Highest number of bytes in use on the GPU during those calls; None without CUDA, where torch does not record it.
+        Highest number of bytes in use on CUDA GPUs during those calls; None elsewhere, where torch does not record it.
     result : object
         What the last call returned.
     """
@@ -35,35 +39,19 @@ class Measurement:
         """Median of `seconds`."""
         return float(np.median(self.seconds))
 
-    @property
-    def spread(self):
-        """Interquartile range of `seconds`: the middle half of the calls lies within it."""
-        return interquartile_range(self.seconds)
-
     def __repr__(self):
         memory = "" if self.peak_memory is None else f"; peak GPU memory {self.peak_memory / 1e9:.2f} GB"
-        return (
-            f"{self.median:.3g} s, spread {self.spread:.2g} s over {len(self.seconds)} calls; "
-            f"first call {self.first:.3g} s{memory}"
-        )
+        return f"{self.median:.3g} s ({span(self.seconds, ' s', 'calls')}; first call {self.first:.3g} s{memory})"
 
 
-@dataclass
-class Comparison:
-    """What `compare_times` found.
+class Speedups:
+    """What two ways of doing something have in common once they were measured in pairs.
 
     Attributes
     ----------
-    before, after : Measurement
+    speedups : list of float
+        Time before divided by time after, pair by pair.
     """
-
-    before: Measurement
-    after: Measurement
-
-    @property
-    def speedups(self):
-        """How many times as fast `after` was, pair by pair."""
-        return [b / a for b, a in zip(self.before.seconds, self.after.seconds, strict=True)]
 
     @property
     def speedup(self):
@@ -71,15 +59,35 @@ class Comparison:
         return float(np.median(self.speedups))
 
     @property
-    def spread(self):
-        """Interquartile range of `speedups`."""
-        return interquartile_range(self.speedups)
+    def range(self):
+        """Lowest and highest of `speedups`; of eight pairs or more, their quartiles."""
+        return limits(self.speedups)
+
+    def __str__(self):
+        return f"{self.speedup:.3g}x ({span(self.speedups, 'x', 'pairs')})"
+
+
+@dataclass
+class Comparison(Speedups):
+    """What `compare_times` found.
+
+    Attributes
+    ----------
+    before, after : Measurement
+    speedups : list of float
+        Time before divided by time after, pair by pair.
+    """
+
+    before: Measurement
+    after: Measurement
+
+    @property
+    def speedups(self):
+        """Time before divided by time after, pair by pair."""
+        return [b / a for b, a in zip(self.before.seconds, self.after.seconds, strict=True)]
 
     def __repr__(self):
-        return (
-            f"{self.speedup:.3g} times as fast, spread {self.spread:.2g} over {len(self.speedups)} pairs "
-            f"({self.before.median:.3g} s before, {self.after.median:.3g} s after)"
-        )
+        return f"{self}: {self.before.median:.3g} s before, {self.after.median:.3g} s after"
 
 
 def measure(fn, repeats=5):
@@ -95,6 +103,7 @@ def measure(fn, repeats=5):
     Returns
     -------
     Measurement
+        A line is printed if other processes took the cores meanwhile.
 
     Raises
     ------
@@ -104,13 +113,8 @@ def measure(fn, repeats=5):
         If `repeats` is no positive whole number.
     """
     check_calls(repeats, fn)
-    first, _, result = run(fn)
-    seconds, peaks = [], []
-    for _ in range(repeats):
-        time, peak, result = run(fn)
-        seconds.append(time)
-        peaks.append(peak)
-    return Measurement(first, seconds, _highest(peaks), result)
+    (found,) = _measured([fn], [0] * repeats)
+    return found
 
 
 def compare_times(before, after, repeats=5):
@@ -126,6 +130,7 @@ def compare_times(before, after, repeats=5):
     Returns
     -------
     Comparison
+        A line is printed if other processes took the cores meanwhile.
 
     Raises
     ------
@@ -133,14 +138,21 @@ def compare_times(before, after, repeats=5):
         As in `measure`.
     """
     check_calls(repeats, before, after)
-    functions = (before, after)
-    firsts = [run(fn)[0] for fn in functions]
-    seconds, peaks, results = ([], []), ([], []), [None, None]
-    for i in turns(repeats):
-        time, peak, results[i] = run(functions[i])
-        seconds[i].append(time)
+    return Comparison(*_measured([before, after], turns(repeats)))
+
+
+def _measured(functions, order):
+    """Call each function once, then all of them in the given order."""
+    firsts, results = [run(fn)[0] for fn in functions], [None] * len(functions)
+    seconds, peaks = [[] for _ in functions], [[] for _ in functions]
+    start = cpu_seconds()
+    for i in order:
+        took, peak, results[i] = run(functions[i])
+        seconds[i].append(took)
         peaks[i].append(peak)
-    return Comparison(*(Measurement(firsts[i], seconds[i], _highest(peaks[i]), results[i]) for i in (0, 1)))
+    print(busy_line(start), end="")
+    highest = [max(filter(None, peak), default=None) for peak in peaks]  # 0 bytes: the work was done elsewhere
+    return [Measurement(*found) for found in zip(firsts, seconds, highest, results, strict=True)]
 
 
 def turns(repeats):
@@ -149,23 +161,44 @@ def turns(repeats):
 
 
 def run(fn):
-    """Seconds, peak GPU memory in bytes (or None), and the result of one call."""
-    if torch.cuda.is_available():
-        torch.cuda.reset_peak_memory_stats()
+    """Seconds, peak memory of CUDA GPUs in bytes (or None), and the result of one call."""
+    for gpu in _gpus():
+        torch.cuda.reset_peak_memory_stats(gpu)
     start = clock()
     result = fn()
     seconds = clock() - start
-    return seconds, torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None, result
+    return seconds, sum(map(torch.cuda.max_memory_allocated, _gpus())) if torch.cuda.is_available() else None, result
 
 
-def _highest(peaks):
-    # Zero bytes means that all of the work was done elsewhere than on the GPU.
-    return max(peaks) or None if None not in peaks else None
+def clock():
+    """Seconds since some moment; waits until the work given to the GPUs is done."""
+    if torch.cuda.is_available():
+        for gpu in _gpus():
+            torch.cuda.synchronize(gpu)
+    elif torch.accelerator.is_available():
+        torch.accelerator.synchronize()
+    return time.perf_counter()
 
 
-def interquartile_range(values):
-    """The middle half of the values lies within it."""
-    return float(np.subtract(*np.percentile(values, [75, 25])))
+def _gpus():
+    """The CUDA GPUs that this process uses: the current one need not be among them."""
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    return [gpu for gpu in range(count) if torch.cuda.memory_reserved(gpu)]
+
+
+def limits(values):
+    """Lowest and highest of a few values; of eight or more, the quartiles, between which the middle half lies."""
+    low, high = (0, 100) if len(values) < FEW else (25, 75)
+    return tuple(map(float, np.percentile(values, [low, high])))
+
+
+def span(values, unit, of):
+    """Say within which limits values lie, such as "1.2x to 1.35x over 3 pairs"."""
+    if len(values) == 1:
+        return f"one {of.removesuffix('s')}"
+    low, high = limits(values)
+    half = "" if len(values) < FEW else "middle half "
+    return f"{half}{low:.3g}{unit} to {high:.3g}{unit} over {len(values)} {of}"
 
 
 def check_calls(repeats, *functions):

@@ -1,5 +1,7 @@
 """Say which library is missing, too old or too new, before one of them fails in words of its own."""
 
+import sys
+import tomllib
 import warnings
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -7,25 +9,45 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-REQUIREMENTS = Path(__file__).parent.parent / "requirements.txt"
-# What this folder imports; the rest is for the tests, or belongs to the notebook program.
-NEEDED = ("torch diffusers transformers accelerate huggingface_hub safetensors numpy scipy psutil filelock librosa "
-          "soundfile matplotlib").split()  # fmt: skip
+PYPROJECT = Path(__file__).parent.parent / "pyproject.toml"  # not the installed metadata: Colab has only a clone
+
+
+def requirements(*extras):
+    """Read the libraries that the course needs, with the versions that it was run with.
+
+    Parameters
+    ----------
+    *extras : str
+        Names in `[project.optional-dependencies]`.
+
+    Returns
+    -------
+    list of packaging.requirements.Requirement
+
+    Raises
+    ------
+    ValueError
+        If pyproject.toml lists none, which would make every check pass.
+    """
+    project = tomllib.loads(PYPROJECT.read_text(encoding="utf-8"))["project"]
+    lists = [project.get("dependencies", []), *(project["optional-dependencies"][extra] for extra in extras)]
+    if not all(lists):
+        raise ValueError(f"{PYPROJECT} lists no libraries: get a fresh copy of it.")
+    return [Requirement(line) for lines in lists for line in lines]
 
 
 def check_versions():
-    """Compare the installed libraries with requirements.txt.
+    """Compare the installed libraries with pyproject.toml.
 
     Raises
     ------
     ImportError
-        If one is missing or too old. One that is newer than the course was tested with gets a warning.
+        If one is missing or too old. One that is newer than the course was run with gets a warning.
     """
-    lines = REQUIREMENTS.read_text(encoding="utf-8").splitlines() if REQUIREMENTS.is_file() else []
-    for wanted in (Requirement(line) for line in lines if line[:1].isalpha()):
-        if wanted.name not in NEEDED:
+    for wanted in requirements():
+        if wanted.name == "ipywidgets":  # without it, plain code does what the boxes do
             continue
-        cure = f'run %pip install "{wanted}" in a cell, then restart the kernel.'
+        cure = f'run %pip install "{wanted}" in a cell, then restart the kernel (it runs {sys.executable}).'
         try:
             found = version(wanted.name)
         except PackageNotFoundError:
@@ -34,7 +56,7 @@ def check_versions():
             raise ImportError(f"{wanted.name} {found} is too old for the course: {cure}")
         if not wanted.specifier.contains(found, prereleases=True):
             warnings.warn(
-                f"{wanted.name} {found} is newer than the course was tested with: if it fails, {cure}", stacklevel=2
+                f"{wanted.name} {found} is newer than the course was run with: if it fails, {cure}", stacklevel=2
             )
 
 
