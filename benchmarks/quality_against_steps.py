@@ -14,19 +14,15 @@ from importlib.metadata import version
 from pathlib import Path
 
 import diffusers
-import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from helpers import clap_scores, distance, find_checkpoint, load_pipeline, seed_spread
+from helpers import find_checkpoint, load_pipeline, solvers
 from helpers.devices import processor
 from pocket.judge import listen
 from pocket.sounds import KINDS
 
-RESULTS = Path(__file__).parent / "results" / "quality_against_steps.json"
 STEPS = (5, 10, 15, 20, 30, 50, 100, 200)
-BATCH = 4  # clips at once: as quick a clip as any larger number on two cores
-GUIDANCE = 3.5  # the pipeline's default
 
 # Class and settings of each scheduler, on top of the checkpoint's own configuration and of TRAILING.
 TRAILING = {"timestep_spacing": "trailing"}
@@ -40,11 +36,11 @@ SCHEDULERS = {
     "DPM++ 2M, leading": ("DPMSolverMultistepScheduler", {"timestep_spacing": "leading"}),
 }
 # The reference has twice the steps of the finest point, by the solver with the smallest error at a given number of
-# steps. The witness is of another family and finer still: where both agree, the reference is the answer of neither
-# solver but of the model. Its number of steps divides the 1000 of the training, because diffusers' DDIM rounds the
-# width of a step down, and at 400 steps would leave out a fifth of every one.
+# steps. The cross-check is by another kind of solver and finer still: where both agree, the reference is the answer of
+# neither solver but of the model. Its number of steps divides the 1000 of the training, because diffusers' DDIM rounds
+# the width of a step down, and at 400 steps would leave out a fifth of every one.
 REFERENCE, REFERENCE_FACTOR = "DPM++ 2M", 2
-WITNESS, WITNESS_FACTOR = "DDIM", 4
+CROSS_CHECK, CROSS_CHECK_FACTOR = "DDIM", 4
 
 # Prompts, and the kinds of sound (see pocket.sounds) that the judge must hear in them.
 PROMPTS = (
@@ -78,141 +74,15 @@ def make_schedulers(config):
     }
 
 
-def generate(pipe, prompt, seeds, steps, seconds):
-    """Generate one clip for each seed, `BATCH` at a time.
-
-    Parameters
-    ----------
-    pipe : diffusers.AudioLDM2Pipeline
-    prompt : str
-    seeds : sequence of int
-    steps : int
-    seconds : float
-
-    Returns
-    -------
-    numpy.ndarray, shape (len(seeds), samples)
-
-    Raises
-    ------
-    RuntimeError
-        If the scheduler takes another number of steps than it was asked for: with trailing spacing, rounding adds one
-        for some numbers, such as 61.
-    """
-    clips = []
-    for i in range(0, len(seeds), BATCH):
-        some = seeds[i : i + BATCH]
-        generators = [torch.Generator("cpu").manual_seed(seed) for seed in some]
-        settings = {"guidance_scale": GUIDANCE, "audio_length_in_s": seconds, "generator": generators}
-        clips.append(pipe([prompt] * len(some), num_inference_steps=steps, **settings).audios)
-        taken = len(pipe.scheduler.timesteps)
-        if taken != steps:
-            raise RuntimeError(f"{type(pipe.scheduler).__name__} makes {taken} steps out of {steps}: choose another.")
-    return np.concatenate(clips)
+def cross_check_steps(steps):
+    """The number of steps of the cross-check: the first that is fine enough and divides 1000."""
+    return next(n for n in range(CROSS_CHECK_FACTOR * max(steps), 1001) if 1000 % n == 0)
 
 
-def witness_steps(steps):
-    """The number of steps of the witness: the first that is fine enough and divides 1000."""
-    return next(n for n in range(WITNESS_FACTOR * max(steps), 1001) if 1000 % n == 0)
-
-
-def measure_prompt(pipe, schedulers, prompt, kinds, seeds, steps, seconds, progress):
-    """Measure all schedulers at all numbers of steps for one prompt.
-
-    Parameters
-    ----------
-    pipe : diffusers.AudioLDM2Pipeline
-        Its `scheduler` is replaced.
-    schedulers : dict
-        As `make_schedulers` returns them.
-    prompt : str
-    kinds : tuple of str or None
-        What the judge must hear; None does not ask it.
-    seeds, steps : sequence of int
-    seconds : float
-    progress : callable
-        Told the number of clips times steps whenever some are made.
-
-    Returns
-    -------
-    dict
-        "reference", "witness" and one entry per point, each with lists of one number per seed; "seed_spread" holds the
-        distances between the references of different seeds.
-    """
-
-    def run(name, count):
-        pipe.scheduler = schedulers[name]
-        clips = generate(pipe, prompt, seeds, count, seconds)
-        progress(count * len(seeds))
-        found = {"scheduler": name, "steps": count, "clap": clap_scores(pipe, prompt, clips).tolist()}
-        if kinds is not None:
-            heard = listen(clips)[0][:, [KINDS.index(kind) for kind in kinds]]
-            found["recognised"] = (heard > 0.5).all(1).tolist()
-        return clips, found
-
-    rate = pipe.vocoder.config.sampling_rate
-    reference, reference_found = run(REFERENCE, REFERENCE_FACTOR * max(steps))
-
-    def against_reference(name, count):
-        clips, found = run(name, count)
-        return found | {"distance": [distance(a, b, rate) for a, b in zip(clips, reference, strict=True)]}
-
-    points = [against_reference(name, count) for name in schedulers for count in steps]
-    witness = against_reference(WITNESS, witness_steps(steps))
-    return {
-        "prompt": prompt,
-        "reference": reference_found,
-        "witness": witness,
-        "points": points,
-        "seed_spread": [seed_spread(pair, rate) for pair in zip(reference, np.roll(reference, 1, 0), strict=True)],
-    }
-
-
-def summary(measured):
-    """Bring the clips of all prompts together.
-
-    Parameters
-    ----------
-    measured : list of dict
-        As `measure_prompt` returns them.
-
-    Returns
-    -------
-    dict
-        "curve": one dict per scheduler and number of steps, with the quartiles of "distance" in dB and of "clap_change"
-        (the CLAP score less that of the reference of the same prompt and seed), the median of "clap", and the share
-        "recognised", from 0 to 1, or None. "reference" and "witness": the same. "seed_spread": quartiles in dB.
-        "clap_spread": quartiles of the references' CLAP scores, less the median of their prompt.
-    """
-    expected = np.concatenate([one["reference"]["clap"] for one in measured])
-    middles = np.repeat([np.median(one["reference"]["clap"]) for one in measured], len(measured[0]["seed_spread"]))
-
-    def merge(entries):
-        clap = np.concatenate([entry["clap"] for entry in entries])
-        distances = sum((entry.get("distance", []) for entry in entries), [])
-        recognised = sum((entry.get("recognised", []) for entry in entries), [])
-        return {
-            "scheduler": entries[0]["scheduler"],
-            "steps": entries[0]["steps"],
-            "distance": quartiles(distances) if distances else None,
-            "clap_change": quartiles(clap - expected),
-            "clap": round(float(np.median(clap)), 4),
-            "recognised": round(float(np.mean(recognised)), 3) if recognised else None,
-        }
-
-    return {
-        "seed_spread": quartiles(sum((one["seed_spread"] for one in measured), [])),
-        "clap_spread": quartiles(expected - middles),
-        "reference": merge([one["reference"] for one in measured]),
-        "witness": merge([one["witness"] for one in measured]),
-        "curve": [merge(entries) for entries in zip(*(one["points"] for one in measured), strict=True)],
-    }
-
-
-def quartiles(values):
-    """The lower quartile, the median and the upper quartile, as a dict."""
-    low, median, high = (round(float(value), 4) for value in np.percentile(values, [25, 50, 75]))
-    return {"low": low, "median": median, "high": high}
+def judge_of(kinds):
+    """Make a judge that tells of clips whether all `kinds` of sound (see pocket.sounds) are heard in them."""
+    columns = [KINDS.index(kind) for kind in kinds]
+    return lambda clips: (listen(clips)[0][:, columns] > 0.5).all(1).tolist()
 
 
 def describe_machine(device):
@@ -241,8 +111,8 @@ def fingerprint(folder):
 def counts(text):
     """Read numbers of steps such as "5,10,20"."""
     steps = sorted({int(part) for part in text.split(",")})
-    if steps[0] < 1 or WITNESS_FACTOR * steps[-1] > 1000:
-        raise argparse.ArgumentTypeError(f"{text!r} is out of range: numbers from 1 to {1000 // WITNESS_FACTOR}")
+    if steps[0] < 1 or CROSS_CHECK_FACTOR * steps[-1] > 1000:
+        raise argparse.ArgumentTypeError(f"{text!r} is out of range: numbers from 1 to {1000 // CROSS_CHECK_FACTOR}")
     return steps
 
 
@@ -268,7 +138,7 @@ def main(arguments=None):
     """
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--checkpoint", default="pocket", help='as for helpers.load_pipeline; "pocket" by default')
-    parser.add_argument("--json", type=Path, default=RESULTS, help="the file to write")
+    parser.add_argument("--json", type=Path, default=solvers.RECORD, help="the file to write")
     parser.add_argument("--seeds", type=between(2, 100), default=4, help="clips of each prompt, 4 by default")
     parser.add_argument("--prompts", type=between(1, len(PROMPTS)), default=3, help="3 by default")
     parser.add_argument("--steps", type=counts, default=list(STEPS), help="such as 5,10,20")
@@ -281,14 +151,14 @@ def main(arguments=None):
     if pipe.device.type == "cpu":
         pipe.unet.to(memory_format=torch.channels_last)  # a little faster, the same sound
     folder = find_checkpoint(given.checkpoint, pipe.device)
-    is_pocket = given.checkpoint == "pocket"
     seeds, seconds = list(range(given.seeds)), pipe.natural_length / 2
+    ends = (REFERENCE, REFERENCE_FACTOR * max(given.steps)), (CROSS_CHECK, cross_check_steps(given.steps))
     settings = {
         "steps": given.steps,
         "seeds": seeds,
         "prompts": [prompt for prompt, _ in PROMPTS[: given.prompts]],
         "seconds": seconds,
-        "guidance_scale": GUIDANCE,
+        "guidance_scale": 3.5,
         "dtype": str(pipe.unet.dtype).removeprefix("torch."),
         "schedulers": {name: {"class": kind, **TRAILING, **extra} for name, (kind, extra) in SCHEDULERS.items()},
     }
@@ -303,16 +173,15 @@ def main(arguments=None):
     part = given.json.with_name(f"{given.json.name}.part")
     measured, before = _read(part, results)
 
-    steps_per_clip = len(SCHEDULERS) * sum(given.steps) + REFERENCE_FACTOR * max(given.steps)
-    steps_per_clip += witness_steps(given.steps)
-    total = given.prompts * given.seeds * steps_per_clip
+    total = given.prompts * given.seeds * (len(SCHEDULERS) * sum(given.steps) + sum(steps for _, steps in ends))
     with tqdm(total=total, initial=total * len(measured) // given.prompts, unit="step", desc="steps") as bar:
         for prompt, kinds in PROMPTS[len(measured) : given.prompts]:
-            kinds = kinds if is_pocket else None
-            measured.append(measure_prompt(pipe, schedulers, prompt, kinds, seeds, given.steps, seconds, bar.update))
+            judge = judge_of(kinds) if given.checkpoint == "pocket" else None
+            wanted = (schedulers, given.steps, seeds, seconds, *ends)
+            measured.append(solvers.measure_prompt(pipe, prompt, *wanted, judge=judge, progress=bar.update))
             spent = round(before + time.perf_counter() - started)
             write(part, results | {"measured": measured, "seconds_spent": spent})
-    results |= {"date": datetime.now(UTC).date().isoformat(), "seconds_spent": spent, **summary(measured)}
+    results |= {"date": datetime.now(UTC).date().isoformat(), "seconds_spent": spent, **solvers.summary(measured)}
     write(part, results)
     part.replace(given.json)
     print(f"{given.json} written: {len(results['curve'])} points, {given.prompts * given.seeds} clips each.")

@@ -1,15 +1,11 @@
-"""The recorded curve of lesson 6: the program that measures it, and the cells that draw it."""
+"""The program that measures the recorded curve of lesson 6."""
 
 import json
-from types import SimpleNamespace
 
-import nbformat
-import numpy as np
 import pytest
 
-import helpers
 from benchmarks import quality_against_steps as benchmark
-from notebooks import address
+from helpers import solvers
 
 TINY = ["--seeds", "2", "--prompts", "1", "--steps", "1,2"]
 
@@ -34,25 +30,25 @@ def test_one_point_for_each_scheduler_and_number_of_steps(record):
     results = json.loads(record.read_text())
     found = [(entry["scheduler"], entry["steps"]) for entry in results["curve"]]
     assert found == [(name, steps) for name in benchmark.SCHEDULERS for steps in (1, 2)]
-    for entry in [*results["curve"], results["witness"]]:
+    for entry in [*results["curve"], results["cross_check"]]:
         assert 0 < entry["distance"]["low"] <= entry["distance"]["median"] <= entry["distance"]["high"]
         assert -1 <= entry["clap"] <= 1 and abs(entry["clap_change"]["median"]) < 2
         assert 0 <= entry["recognised"] <= 1
-    assert results["reference"]["steps"] > 2 and results["witness"]["steps"] > results["reference"]["steps"]
-    assert results["seed_spread"]["median"] > 0
+    assert results["reference"]["steps"] > 2 and results["cross_check"]["steps"] > results["reference"]["steps"]
+    assert results["inter_seed_distance"]["median"] > 0
 
 
 def test_goes_on_where_it_stopped(tmp_path, monkeypatch):
     path, asked = tmp_path / "curve.json", []
 
-    def measure(pipe, schedulers, prompt, kinds, seeds, steps, seconds, progress):
+    def measure(pipe, prompt, *settings, judge, progress):
         asked.append(prompt)
         if len(asked) == 2:
             raise KeyboardInterrupt
         numbers = {"scheduler": "DDIM", "steps": 1, "clap": [0.5, 0.5], "distance": [1.0, 2.0]}
-        return {"reference": numbers, "witness": numbers, "points": [numbers], "seed_spread": [3.0, 3.0]}
+        return {"reference": numbers, "cross_check": numbers, "points": [numbers], "inter_seed_distance": [3.0, 3.0]}
 
-    monkeypatch.setattr(benchmark, "measure_prompt", measure)
+    monkeypatch.setattr(solvers, "measure_prompt", measure)
     arguments = ["--prompts", "2", "--seeds", "2", "--steps", "1", "--json", str(path)]
     with pytest.raises(KeyboardInterrupt):
         benchmark.main(arguments)
@@ -63,15 +59,6 @@ def test_goes_on_where_it_stopped(tmp_path, monkeypatch):
     assert [file.name for file in tmp_path.iterdir()] == ["curve.json"]
     benchmark.main([*arguments[:2], "--seeds", "3", *arguments[4:]])
     assert asked[3:] == prompts[:2], "what was measured with other settings was taken over"
-
-
-def test_a_scheduler_that_takes_another_number_of_steps_is_refused():
-    pipe = helpers.load_pipeline("pocket")
-    pipe.set_progress_bar_config(disable=True)
-    pipe.scheduler = benchmark.make_schedulers(pipe.scheduler.config)["DDIM"]
-    pipe.unet.forward = lambda sample, *args, **kwargs: (sample,)
-    with pytest.raises(RuntimeError, match="61"):
-        benchmark.generate(pipe, "rain", [0], 61, 0.64)
 
 
 def test_schedulers_share_what_the_checkpoint_was_trained_with_and_nothing_else():
@@ -92,39 +79,10 @@ def test_refuses_what_cannot_be_measured(arguments, capsys):
     assert "error: argument" in capsys.readouterr().err
 
 
-@pytest.fixture
-def draw_record():
-    """The function of the lesson that draws a record, without running the lesson."""
-    notebook = nbformat.read(address.HERE / "06_scheduler_swap.ipynb", 4)
-    source = {cell.id: cell.source for cell in notebook.cells}
-    names = {"np": np, "json": json, "helpers": helpers}
-    exec("from matplotlib.figure import Figure\nfrom helpers.spectrograms import Picture", names)
-    exec(_functions(source["picture"]), names)
-    exec(_functions(source["recorded"]), names)
-    return SimpleNamespace(call=names["draw_record"], cell=source["recorded"])
-
-
-def _functions(source):
-    """A cell without its last line, which calls what the cell defines."""
-    return source[: source.rstrip().rindex("\n")]
-
-
-def test_the_lesson_draws_the_record(record, draw_record, capsys):
-    picture = draw_record.call(record)
+def test_lesson_6_draws_what_was_measured(record):
+    curve = solvers.recorded(record)
     date = json.loads(record.read_text())["date"]
-    assert f"Recorded on {date} with pocket" in capsys.readouterr().out
-    assert "2 clips at each point" in picture.alt
-    titles = [ax.get_title() for ax in picture.figure.axes]
-    assert titles == ["Distance to the reference", "Fits the prompt worse or better", "Recognised by a small judge"]
-    assert picture._repr_html_().startswith("<img alt=")
-
-
-def test_the_lesson_says_that_there_is_no_record(tmp_path, draw_record, capsys):
-    assert draw_record.call(tmp_path / "quality_against_steps.json") is None
-    said = capsys.readouterr().out
-    assert said.startswith("No recorded curve: quality_against_steps.json is not there") and said.count("\n") == 1
-
-
-def test_the_lesson_looks_where_the_program_writes(draw_record):
-    place = benchmark.RESULTS.relative_to(address.HERE.parent)
-    assert " / ".join(f'"{part}"' for part in place.parts) in draw_record.cell
+    assert curve.title == f"Recorded {date} {curve.title[20:]}" and "pocket, 2 clips at each point" in curve.title
+    assert list(curve.distances) == list(benchmark.SCHEDULERS)
+    titles = [ax.get_title() for ax in curve.plot().figure.axes]
+    assert titles == ["Distance to the reference", "Fit to the prompt, against the reference"]
