@@ -1,7 +1,8 @@
 """Measure the stages of a pipeline call: what each denoising step takes, and all the rest."""
 
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -20,10 +21,13 @@ class Stages:
         Seconds of each stage; together they are the whole call.
     unet_calls : int
         How often the UNet ran.
+    result : object
+        What the pipeline returned; None in a median of several calls.
     """
 
     seconds: dict[str, float]
     unet_calls: int
+    result: Any = field(default=None, repr=False)
 
     @property
     def seconds_per_step(self):
@@ -107,10 +111,10 @@ def time_stages(pipe, *args, **kwargs):
             "VAE decoding": stack.enter_context(_timed(pipe.vae, "decode")),
             "vocoder": stack.enter_context(_timed(pipe, "mel_spectrogram_to_waveform")),
         }
-        total, _, _ = timing.run(lambda: pipe(*args, **kwargs))
+        total, _, result = timing.run(lambda: pipe(*args, **kwargs))
     seconds = {name: stage.seconds for name, stage in stages.items()}
     seconds["other"] = total - sum(seconds.values())
-    return Stages(seconds, stages["denoising"].calls)
+    return Stages(seconds, stages["denoising"].calls, result)
 
 
 def compare_stages(before, after, repeats=3):
