@@ -1,0 +1,123 @@
+"""A ladder: one pipeline, measured again after each change of a recipe."""
+
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from helpers.devices import GIB
+from helpers.quality import distance
+from helpers.spectrograms import Picture
+from helpers.stages import Stages, time_stages
+from helpers.tables import table
+
+_STEPS, _REST = {"color": "tab:blue"}, {"facecolor": "tab:orange", "edgecolor": "white", "hatch": "//"}
+
+
+@dataclass
+class Rung:
+    """One measurement on the way.
+
+    Attributes
+    ----------
+    stages : helpers.stages.Stages
+    clip : numpy.ndarray, shape (n,)
+    peak_memory : int or None
+        Most bytes in use on the GPU during the call; None without CUDA.
+    """
+
+    stages: Stages
+    clip: np.ndarray = field(repr=False)
+    peak_memory: int | None = None
+
+
+class Ladder:
+    """Rungs from the slow way upwards, measured one after the other.
+
+    Parameters
+    ----------
+    settings : callable
+        Given a pipeline, it returns what to call that pipeline with, and a new generator each time.
+
+    Attributes
+    ----------
+    rungs : dict of str to Rung
+    """
+
+    def __init__(self, settings):
+        self.settings, self.rungs = settings, {}
+
+    def add(self, name, pipe):
+        """Measure a pipeline after a change, and print the time.
+
+        A call of two steps warms up; the timed call gives the clip, too.
+
+        Returns
+        -------
+        Rung
+        """
+        pipe(**self.settings(pipe) | {"num_inference_steps": 2})
+        gpu = pipe._execution_device if torch.cuda.is_available() else None
+        if gpu:
+            torch.cuda.reset_peak_memory_stats(gpu)
+        stages = time_stages(pipe, **self.settings(pipe))
+        peak = torch.cuda.max_memory_allocated(gpu) if gpu else None
+        self.rungs[name] = Rung(stages, stages.result.audios[0], peak)
+        print(f"{name}: {stages.total:.3g} s a clip, {self.speedup(name):.3g}x")
+        return self.rungs[name]
+
+    def speedup(self, name):
+        """Time of a clip on the first rung divided by that on this one."""
+        return next(iter(self.rungs.values())).stages.total / self.rungs[name].stages.total
+
+    def table(self, inter_seed_distance, sampling_rate):
+        """Lay out what each change did to the time, and to the clip of the same seed.
+
+        Parameters
+        ----------
+        inter_seed_distance : float
+            What `helpers.inter_seed_distance` found, in dB: the last row, to compare with.
+        sampling_rate : int
+            In Hz.
+
+        Returns
+        -------
+        IPython.display.Markdown
+        """
+        rows = []
+        for (_, before), (name, rung) in pairwise(self.rungs.items()):
+            moved = distance(before.clip, rung.clip, sampling_rate)
+            row = {"change": f"+ {name}", "against the rung before": f"{before.stages.total / rung.stages.total:.3g}x"}
+            row |= {"so far": f"{self.speedup(name):.3g}x", "moves the clip by (dB)": f"{moved:.3f}"}
+            rows.append(row | {"peak GPU memory (GiB)": rung.peak_memory and f"{rung.peak_memory / GIB:.2f}"})
+        last = dict.fromkeys(rows[0]) | {
+            "change": "another seed",
+            "moves the clip by (dB)": f"{inter_seed_distance:.3f}",
+        }
+        return table([*rows, last])
+
+    def chart(self):
+        """Draw one bar for each rung, made of the denoising steps and the rest.
+
+        Returns
+        -------
+        helpers.spectrograms.Picture
+        """
+        figure = Figure(figsize=(9, 1.4 + 0.5 * len(self.rungs)), layout="constrained")
+        ax, said = figure.subplots(), []
+        for y, (name, rung) in enumerate(self.rungs.items()):
+            rest, total = rung.stages.fixed, rung.stages.total
+            ax.barh(y, total - rest, **_STEPS)
+            ax.barh(y, rest, left=total - rest, **_REST)
+            ax.text(total, y, f"  {total:.3g} s, {self.speedup(name):.3g}x", va="center")
+            said.append(f"{name}: {total - rest:.3g} s for the steps and {rest:.3g} s for the rest.")
+        ax.set(title="From the slow way to your recipe", xlabel="Time of one clip (s)", xlim=(0, 1.25 * ax.dataLim.x1))
+        names = list(self.rungs)
+        ax.set_yticks(range(len(names)), [names[0], *(f"+ {name}" for name in names[1:])])
+        ax.invert_yaxis()
+        handles = [Patch(label="denoising steps", **_STEPS), Patch(label="the rest", **_REST)]
+        figure.legend(handles=handles, loc="outside lower center", ncols=2)
+        return Picture(figure, f"Bar chart of the time of one clip, one bar for each rung. {' '.join(said)}")
