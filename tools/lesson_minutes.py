@@ -1,7 +1,7 @@
-"""Write the minutes of the lessons into docs/teaching.md and the README: `python docs/lesson_minutes.py`.
+"""Write the minutes of the lessons into docs/teaching.md and the README: `python tools/lesson_minutes.py`.
 
 Reading time is computed from the notebooks. The seconds that the cells take are those of docs/lesson_seconds.json;
-`--measured "two cores of ..."` first renews them from the lessons that docs/build_site.py has executed.
+`--measured "two cores of ..."` first renews them from the lessons that tools/build_site.py has executed.
 """
 
 import argparse
@@ -10,16 +10,17 @@ import re
 from datetime import datetime
 from pathlib import Path
 
-HERE = Path(__file__).parent
-RECORD, TEXT, README = HERE / "lesson_seconds.json", HERE / "teaching.md", HERE.parent / "README.md"
-CACHE = HERE.parent / ".cache" / "site"
+COURSE = Path(__file__).resolve().parents[1]
+DOCS = COURSE / "docs"
+RECORD, TEXT, README = DOCS / "lesson_seconds.json", DOCS / "teaching.md", COURSE / "README.md"
+CACHE = COURSE / ".cache" / "site"
 WORDS, LINES = 130, 20  # read in a minute
 PREDICTION, LOOK, STAR = 1, 0.5, 3  # minutes: a guess, a clip or spectrogram, each star of an exercise
 
 
 def lessons():
     """The notebooks of the course, by file name without its ending."""
-    paths = sorted((HERE.parent / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+    paths = sorted((COURSE / "notebooks").glob("[0-9][0-9]_*.ipynb"))
     return {path.stem: json.loads(path.read_text("utf-8")) for path in paths}
 
 
@@ -139,7 +140,7 @@ def tables(record):
 
 def with_tables(text, record):
     """Put the tables between their two marks."""
-    begin, end = "<!-- minutes: written by docs/lesson_minutes.py -->", "<!-- end of minutes -->"
+    begin, end = "<!-- minutes: written by tools/lesson_minutes.py -->", "<!-- end of minutes -->"
     before, rest = text.split(begin)
     return f"{before}{begin}\n\n{tables(record)}\n\n{end}{rest.split(end)[1]}"
 
@@ -165,7 +166,7 @@ def main():
         found = {stem: measured_seconds(stem, notebook) for stem, notebook in lessons().items()}
         missing = [stem for stem, seconds in found.items() if seconds is None]
         if missing:
-            parser.error(f"no execution of {', '.join(missing)} as it stands: run python docs/build_site.py first.")
+            parser.error(f"no execution of {', '.join(missing)} as it stands: run python tools/build_site.py first.")
         record = {"date": f"{datetime.now():%Y-%m-%d}", "machine": machine}
         record["lessons"] = {stem: {"sections": seconds} for stem, seconds in found.items()}
         RECORD.write_text(json.dumps(record, indent=1) + "\n", "utf-8")

@@ -1,4 +1,4 @@
-"""Prove the ranges in requirements.txt: `python tests/library_sets.py` runs the lessons with other sets of libraries.
+"""Prove the ranges in requirements.txt: `python tools/library_sets.py` runs the lessons with other sets of libraries.
 
 Each set gets a virtual environment of its own in `.cache/library-sets`, in which the tests of the helpers and all
 lessons run. That takes a quarter of an hour for each set on two cores. It prints a table with what was installed.

@@ -1,4 +1,4 @@
-"""Draw the pictures of the README: `python docs/draw_examples.py` writes docs/examples.png and docs/before_after.png.
+"""Draw the pictures of the README: `python tools/draw_examples.py` writes docs/examples.png and docs/before_after.png.
 
 It prints their alternative texts, and what the README says of the pair: how long both clips take, and how far apart
 they are.
@@ -12,7 +12,7 @@ from diffusers.models.attention_processor import AttnProcessor, AttnProcessor2_0
 
 import helpers
 
-HERE = Path(__file__).parent
+DOCS = Path(__file__).resolve().parents[1] / "docs"
 SAMBA = "The sound of Brazilian samba drums with waves gently crashing in the background"
 PROMPTS = {
     "samba drums, waves behind": SAMBA,
@@ -40,7 +40,7 @@ def generate(prompt, steps, seed=0):
 def save(clips, name):
     """Write a picture of some clips and print its alternative text."""
     picture = helpers.plot_spectrograms(clips, sampling_rate)
-    picture.figure.savefig(HERE / name, dpi=80)
+    picture.figure.savefig(DOCS / name, dpi=80)
     print(f"{name}: {picture.alt}")
 
 
@@ -52,5 +52,5 @@ others = [generate(SAMBA, 20, seed) for seed in range(4)]
 print(f"before {pairs.before.median:.2f} s, after {pairs.after.median:.2f} s: {pairs}")
 print(
     f"the pair is {helpers.distance(before, after, sampling_rate):.2f} dB apart; "
-    f"clips of different seeds {helpers.seed_spread(others, sampling_rate):.2f} dB"
+    f"clips of different seeds {helpers.inter_seed_distance(others, sampling_rate):.2f} dB"
 )

@@ -1,7 +1,7 @@
 """Build the course as a web site that opens from disk, without a server or a network.
 
-    pip install -r docs/requirements-site.txt
-    python docs/build_site.py
+    pip install -e ".[site]"
+    python tools/build_site.py
 
 writes docs/_site and says where its first page lies. The lessons are executed on the embedded checkpoint, one after the
 other, and what they give is kept in .cache/site: the next build executes only those whose code, helpers, checkpoint or
@@ -26,7 +26,7 @@ from nbclient import NotebookClient
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
-from notebooks import address  # noqa: E402
+from tools import address  # noqa: E402
 
 INDEX = """
 These pages show one run of each lesson, on *pocket*; what "your own numbers" say there are those of that run.
@@ -315,8 +315,8 @@ def main():
     arguments = parser.parse_args()
     absent = [name for name in ("sphinx", "myst_nb", "furo", "latex2mathml") if not importlib.util.find_spec(name)]
     if absent:
-        parser.error(f"{', '.join(absent)} not installed: run pip install -r docs/requirements-site.txt first")
-    found = sorted(address.HERE.glob("[0-9][0-9]_*.ipynb"))
+        parser.error(f"{', '.join(absent)} not installed: run pip install -e ".[site]" first")
+    found = sorted(address.NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
     wanted = arguments.lessons or [path.name[:2] for path in found]
     missing = set(wanted) - {path.name[:2] for path in found}
     if missing:

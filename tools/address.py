@@ -1,4 +1,4 @@
-"""Write the course's public address into README and notebooks: `python notebooks/address.py`.
+"""Write the course's public address into README and notebooks: `python tools/address.py`.
 
 The address stands in one place, `[project.urls]` in pyproject.toml. From it this script writes the Colab badges and the
 set-up cell of each lesson; run it after changing the address.
@@ -10,13 +10,14 @@ from pathlib import Path
 
 import nbformat
 
-HERE = Path(__file__).parent
+COURSE = Path(__file__).resolve().parents[1]
+NOTEBOOKS = COURSE / "notebooks"
 COLAB = "https://colab.research.google.com/github"
 
 
 def repository():
     """The address in pyproject.toml, such as https://github.com/OWNER/REPOSITORY."""
-    project = tomllib.loads((HERE.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    project = tomllib.loads((COURSE / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     return project["urls"]["Repository"].rstrip("/")
 
 
@@ -52,9 +53,9 @@ def addressed(notebook, name, address):
 
 
 if __name__ == "__main__":
-    readme = HERE.parent / "README.md"
+    readme = COURSE / "README.md"
     readme.write_text(badges(readme.read_text(encoding="utf-8"), repository()), encoding="utf-8")
-    for path in sorted(HERE.glob("*.ipynb")):
+    for path in sorted(NOTEBOOKS.rglob("*.ipynb")):
         notebook = nbformat.read(path, 4)
         if addressed(notebook, path.name, repository()):
             nbformat.write(notebook, path)
