@@ -1,19 +1,18 @@
-"""What all tests share: no network, no windows, one loaded checkpoint."""
+"""What the tests share: a generator, and checkpoints that are made or loaded once."""
 
-import os
-
-os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read when huggingface_hub is imported, so before anything else
-os.environ.setdefault("MPLBACKEND", "Agg")
-os.environ.pop("AUDIOLDM2_CHECKPOINT", None)
-
-import json
 import shutil
 
+import official_layout
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
 
 from helpers import checkpoints, load_pipeline
+
+
+@pytest.fixture
+def seeded():
+    """Makes a fresh generator from a seed."""
+    return lambda seed=0: torch.Generator("cpu").manual_seed(seed)
 
 
 @pytest.fixture(scope="session")
@@ -24,30 +23,21 @@ def pocket():
     return pipe
 
 
-@pytest.fixture
-def seeded():
-    """Makes a fresh generator from a seed."""
-    return lambda seed=0: torch.Generator("cpu").manual_seed(seed)
-
-
 @pytest.fixture(scope="session")
 def official_style(tmp_path_factory):
     """A copy of the embedded checkpoint that names its classes and keys its weights as the official ones do."""
-    folder = tmp_path_factory.mktemp("official") / "audioldm2"
-    shutil.copytree(checkpoints.POCKET, folder)
-    index = json.loads((folder / "model_index.json").read_text())
-    index |= {
-        "_diffusers_version": "0.20.0.dev0",
-        "language_model": ["transformers", "GPT2Model"],
-        "tokenizer": ["transformers", "RobertaTokenizerFast"],
-        "tokenizer_2": ["transformers", "T5TokenizerFast"],
-    }
-    (folder / "model_index.json").write_text(json.dumps(index))
-    config = json.loads((folder / "language_model" / "config.json").read_text())
-    (folder / "language_model" / "config.json").write_text(json.dumps(config | {"architectures": ["GPT2Model"]}))
-    (folder / "language_model" / "generation_config.json").unlink()
-    weights = folder / "language_model" / "model.safetensors"
-    bare = {k.removeprefix("transformer."): w for k, w in load_file(weights).items() if not k.startswith("lm_head")}
-    save_file(bare, weights, metadata={"format": "pt"})
-    (folder / "unet" / "diffusion_pytorch_model.bin").write_bytes(b"a pickle that nobody may load")
+    folder = shutil.copytree(checkpoints.POCKET, tmp_path_factory.mktemp("official") / "pocket")
+    official_layout.rename(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def official_eighth(tmp_path_factory):
+    """A checkpoint in the layout of cvssp/audioldm2, of an eighth of its width, with random weights."""
+    return official_layout.write(tmp_path_factory.mktemp("official") / "base")
+
+
+@pytest.fixture(scope="session")
+def official_eighth_large(tmp_path_factory):
+    """The same in the layout of cvssp/audioldm2-large."""
+    return official_layout.write(tmp_path_factory.mktemp("official") / "large", "large")
