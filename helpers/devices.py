@@ -84,7 +84,9 @@ def busy_line(start=None):
     cores, others = psutil.cpu_count(), (system - own) / max(elapsed, 1e-9)
     if elapsed < 0.2 or cores - others > torch.get_num_threads() - 0.5:
         return ""
-    return f"Other processes use {others:.1f} of {cores} cores: timings mean little now. Close them and run this again.\n"
+    return (
+        f"Other processes use {others:.1f} of {cores} cores: timings mean little now. Close them and run this again.\n"
+    )
 
 
 def half_dtype(device=None):

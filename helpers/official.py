@@ -134,9 +134,7 @@ def build_pipeline(size="base", width=1.0):
             ),
             "text_encoder_2": T5EncoderModel(T5Config(feed_forward_proj="gated-gelu", **t5)),
             "projection_model": AudioLDM2ProjectionModel(of(512), of(1024), of(768)),
-            "language_model": GPT2LMHeadModel(
-                GPT2Config(n_embd=of(768), n_head=max(1, of(12)), max_new_tokens=8)
-            ),
+            "language_model": GPT2LMHeadModel(GPT2Config(n_embd=of(768), n_head=max(1, of(12)), max_new_tokens=8)),
             "unet": _unet(size, width),
             "vocoder": SpeechT5HifiGan(SpeechT5HifiGanConfig(**vocoder)),
         }

@@ -148,7 +148,7 @@ class Panel:
             stopping.clear()
             say("Reading the prompt.")
             # A thread, because callbacks wait for one another: that of the stop button could not run before this ends.
-            threading.Thread(target=work, daemon=True).start()
+            threading.Thread(target=work, name="panel", daemon=True).start()
 
         for box in pair:
             box.observe(play, names="value")

@@ -54,10 +54,6 @@ class Ladder:
         """Measure a pipeline after a change, and print the time.
 
         A call of two steps warms up; the timed call gives the clip, too.
-
-        Returns
-        -------
-        Rung
         """
         pipe(**self.settings(pipe) | {"num_inference_steps": 2})
         gpu = pipe._execution_device if torch.cuda.is_available() else None
@@ -66,12 +62,21 @@ class Ladder:
         stages = time_stages(pipe, **self.settings(pipe))
         peak = torch.cuda.max_memory_allocated(gpu) if gpu else None
         self.rungs[name] = Rung(stages, stages.result.audios[0], peak)
-        print(f"{name}: {stages.total:.3g} s a clip, {self.speedup(name):.3g}x")
-        return self.rungs[name]
+        print(f"{name}: {stages.total:.3g} s a clip, {self.speedup(self.last):.3g}x")
 
-    def speedup(self, name):
+    @property
+    def first(self):
+        """The rung at the foot of the ladder."""
+        return next(iter(self.rungs.values()))
+
+    @property
+    def last(self):
+        """The rung at its top."""
+        return list(self.rungs.values())[-1]
+
+    def speedup(self, rung):
         """Time of a clip on the first rung divided by that on this one."""
-        return next(iter(self.rungs.values())).stages.total / self.rungs[name].stages.total
+        return self.first.stages.total / rung.stages.total
 
     def table(self, inter_seed_distance, sampling_rate):
         """Lay out what each change did to the time, and to the clip of the same seed.
@@ -112,7 +117,7 @@ class Ladder:
             rest, total = rung.stages.fixed, rung.stages.total
             ax.barh(y, total - rest, **_STEPS)
             ax.barh(y, rest, left=total - rest, **_REST)
-            ax.text(total, y, f"  {total:.3g} s, {self.speedup(name):.3g}x", va="center")
+            ax.text(total, y, f"  {total:.3g} s, {self.speedup(rung):.3g}x", va="center")
             said.append(f"{name}: {total - rest:.3g} s for the steps and {rest:.3g} s for the rest.")
         ax.set(title="From the slow way to your recipe", xlabel="Time of one clip (s)", xlim=(0, 1.25 * ax.dataLim.x1))
         names = list(self.rungs)

@@ -15,7 +15,10 @@ from matplotlib.figure import Figure
 from helpers.audio import check_clips
 from helpers.quality import BANDS, FLOOR, HOP, log_mel
 
-COLOURS, MARKERS = ("tab:orange", "tab:blue", "black", "grey"), "soD^"  # of curves; told apart without their colour, too
+COLOURS, MARKERS = (
+    ("tab:orange", "tab:blue", "black", "grey"),
+    "soD^",
+)  # of curves; told apart without their colour, too
 SKETCHES = Path(__file__).parent / "sketches"
 
 

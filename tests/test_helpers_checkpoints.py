@@ -172,11 +172,6 @@ def test_a_folder_without_a_checkpoint(tmp_path):
     refused(FileNotFoundError, tmp_path, tmp_path, "no model_index.json")
 
 
-def test_a_broken_index(copy):
-    (copy / "model_index.json").write_text("{")
-    refused(OSError, copy, copy, "not a valid JSON file")
-
-
 def test_another_kind_of_pipeline(copy):
     (copy / "model_index.json").write_text('{"_class_name": "StableDiffusionPipeline"}')
     refused(ValueError, copy, "StableDiffusionPipeline", "AudioLDM2Pipeline")
@@ -190,26 +185,20 @@ def test_missing_weights(copy):
 def test_pickled_weights_are_not_loaded(copy):
     weights = copy / "vae" / "diffusion_pytorch_model.safetensors"
     weights.rename(weights.with_suffix(".bin"))
-    refused(ValueError, copy, copy / "vae", "pickle", "safetensors")
+    refused(FileNotFoundError, copy, copy / "vae", "pickle", "safetensors")
 
 
 @pytest.mark.parametrize("size", [0, 100, 10_000])
 def test_weights_cut_short(copy, size):
     weights = copy / "unet" / "diffusion_pytorch_model.safetensors"
     weights.write_bytes(weights.read_bytes()[:size])
-    assert refused(OSError, copy, weights, "cut short").__cause__
+    assert refused(OSError, copy, copy, "fresh copy", 'load_pipeline("pocket")').__cause__
 
 
 @pytest.mark.parametrize("name", ["tokenizer", "tokenizer_2"])
 def test_missing_vocabulary(copy, name):
     (copy / name / "tokenizer.json").unlink()
     refused(FileNotFoundError, copy, copy / name, "fresh copy")
-
-
-@pytest.mark.parametrize("part", ["unet/config.json", "text_encoder/config.json", "scheduler/scheduler_config.json"])
-def test_any_other_missing_part(copy, part):
-    (copy / part).unlink()
-    assert refused(OSError, copy, copy, 'load_pipeline("pocket")').__cause__
 
 
 def test_no_network(tmp_path, monkeypatch):
@@ -225,8 +214,17 @@ def test_a_download_that_fails(monkeypatch, error):
         raise FileNotFoundError if local_files_only else error
 
     monkeypatch.setattr(checkpoints, "snapshot_download", fail)
-    monkeypatch.setattr(checkpoints, "_check_hub_and_disk", lambda name, revision: None)
     assert refused(OSError, BASE, str(error).partition("\n")[0], 'load_pipeline("pocket")').__cause__ is error
+
+
+@pytest.mark.parametrize("error", [MemoryError("not enough"), ImportError("no accelerate")])
+def test_what_is_not_the_checkpoints_fault_keeps_its_own_words(monkeypatch, error):
+    def fail(*args, **kwargs):
+        raise error
+
+    monkeypatch.setattr(checkpoints.GPT2LMHeadModel, "from_pretrained", fail)
+    with pytest.raises(type(error), match=str(error)):
+        helpers.load_pipeline("pocket", device="cpu")
 
 
 @pytest.mark.parametrize("dtype", ["float16", torch.int8, 16])
@@ -252,7 +250,7 @@ def test_components_are_described(pocket):
 
 
 def test_a_table_keeps_its_shape():
-    text = helpers.table([{"a": 1234567, "b|c": "x|y"}, {"a": None, "b|c": 0.5}]).data
-    assert text.splitlines()[2:] == ["| 1,234,567 | x\\|y |", "| – | 0.5 |"]
+    text = helpers.table([{"a": 1234567, "b|c": "x|y"}, {"a": None, "b|c": True}]).data
+    assert text.splitlines()[2:] == ["| 1,234,567 | x\\|y |", "| – | True |"]
     with pytest.raises(ValueError, match="empty"):
         helpers.table([])

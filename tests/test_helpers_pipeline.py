@@ -1,9 +1,18 @@
+import subprocess
+import sys
 import warnings
 
+import hub
 import numpy as np
 import pytest
 import torch
-from diffusers import AudioLDM2Pipeline
+from diffusers import (
+    AudioLDM2Pipeline,
+    DDIMInverseScheduler,
+    DDIMScheduler,
+    DPMSolverMultistepInverseScheduler,
+    FlowMatchEulerDiscreteScheduler,
+)
 
 import helpers
 
@@ -25,44 +34,117 @@ def refused(pocket, monkeypatch):
     return refuse
 
 
-@pytest.mark.parametrize("prompt", ["", "  \n", None, b"rain", [], ["rain", " "], ["rain", None], ("rain",), 3])
+@pytest.mark.parametrize("prompt", ["", "  \n", [], ["rain", " "]])
 def test_a_prompt_that_says_nothing(refused, prompt):
     refused(ValueError, "prompt", repr(prompt), "rain on a tin roof", prompt=prompt)
 
 
-@pytest.mark.parametrize("seconds", [float("nan"), float("inf"), "5", True, [5]])
-def test_a_length_that_is_no_number(refused, seconds):
-    refused(ValueError, "audio_length_in_s", repr(seconds), "5.12 s", audio_length_in_s=seconds)
-
-
-@pytest.mark.parametrize("seconds", [0, -1, 0.01])
-def test_a_length_that_is_too_small(refused, seconds):
-    refused(ValueError, "audio_length_in_s", str(seconds), "positive", audio_length_in_s=seconds)
-
-
-@pytest.mark.parametrize("steps", [0, -1, 1.5, 100_000, "20", None, True])
+@pytest.mark.parametrize("steps", [0, -1])
 def test_steps_that_cannot_be_taken(refused, steps):
-    refused(ValueError, "num_inference_steps", repr(steps), "from 1 to 1000", num_inference_steps=steps)
+    refused(ValueError, "num_inference_steps", repr(steps), num_inference_steps=steps)
 
 
-@pytest.mark.parametrize("count", [0, -1, 1.5, None])
-def test_a_number_of_candidates_that_is_none(refused, count):
-    refused(ValueError, "num_waveforms_per_prompt", repr(count), num_waveforms_per_prompt=count)
+def test_a_negative_prompt_in_the_place_of_the_transcription(pocket):
+    with pytest.raises(ValueError, match="did you mean negative_prompt='low quality'"):
+        pocket("rain", "low quality")
+
+
+def test_an_output_type_that_does_not_exist(refused):
+    refused(ValueError, "output_type", "'wav'", "'latent'", output_type="wav")
+
+
+def test_embeddings_that_hold_both_halves_already(pocket):
+    embeds, mask, generated = pocket.encode_prompt("church bells", pocket.device, 1, True)
+    given = {"prompt_embeds": embeds, "attention_mask": mask, "generated_prompt_embeds": generated}
+    with pytest.raises(ValueError, match="both|unguided and the guided half"):
+        pocket(**given, num_inference_steps=1)
+    halves = {name: rows[1:] for name, rows in given.items()}
+    halves |= {f"negative_{name}": rows[:1] for name, rows in given.items()}
+    assert pocket(**halves, num_inference_steps=1, audio_length_in_s=0.4).audios.shape == (1, 6400)
+
+
+@pytest.mark.parametrize("kind", [DPMSolverMultistepInverseScheduler, DDIMInverseScheduler])
+def test_a_scheduler_from_sound_to_noise(pocket, kind):
+    with pytest.raises(ValueError, match=f"{kind.__name__} goes from sound to noise"):
+        pocket.scheduler = kind.from_config(pocket.scheduler.config)
+
+
+@pytest.mark.parametrize("scheduler", [DDIMScheduler(), FlowMatchEulerDiscreteScheduler()])
+def test_a_scheduler_for_other_noise(pocket, scheduler):
+    with pytest.raises(ValueError, match=r"trained with .*from_config\(pipe.scheduler.config\)"):
+        pocket.scheduler = scheduler
+
+
+def test_a_used_generator_is_told_from_a_fresh_one(pocket, seeded):
+    generator, call = seeded(3), CALL | {"num_inference_steps": 1}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        pocket(**call, generator=generator)
+        pocket(**call, generator=[seeded(3)])
+    with pytest.warns(UserWarning, match=r"used before .*manual_seed\(3\)") as caught:
+        pocket(**call, generator=generator)
+    assert caught[0].filename == __file__
+
+
+def test_two_calls_at_once(pocket):
+    messages = []
+
+    def meanwhile(*_):
+        with pytest.raises(RuntimeError, match="is making another clip") as caught:
+            pocket(**CALL)
+        messages.append(str(caught.value))
+
+    pocket(**CALL, callback=meanwhile)
+    assert len(messages) == 2
+    pocket(**CALL)  # and afterwards it is free again
+
+
+def test_the_first_call_shows_no_red_box(tmp_path):
+    code = "import helpers; helpers.load_pipeline('pocket')('rain', num_inference_steps=1, audio_length_in_s=0.4)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=hub.ROOT)
+    assert done.returncode == 0 and "Warning" not in done.stderr, done.stderr
+
+
+@pytest.fixture
+def on_a_gpu(monkeypatch):
+    """A pipeline that believes to be on a GPU: accelerate's hooks are real, and only the device's name is changed."""
+    pipe = helpers.load_pipeline("pocket", device="cpu")
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+def test_offload_is_that_of_diffusers_on_every_device(on_a_gpu):
+    on_a_gpu.enable_model_cpu_offload()  # as a learner writes it: for "cuda", whether or not there is one
+    assert on_a_gpu._execution_device == torch.device("cuda")
+    on_a_gpu.remove_all_hooks()
+    on_a_gpu.enable_model_cpu_offload(device="cpu")
+    assert on_a_gpu(**CALL).audios.shape == (1, 6400)
+
+
+def test_out_of_memory_names_the_next_smaller_setting(on_a_gpu, monkeypatch):
+    def advice(**changes):
+        with pytest.raises(torch.OutOfMemoryError) as caught:
+            on_a_gpu(**CALL | changes)
+        return caught.value.__notes__[0]
+
+    def full(*args, **kwargs):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(on_a_gpu.unet, "forward", full)
+    assert advice(num_waveforms_per_prompt=4) == "Try num_waveforms_per_prompt=2 in place of 4."
+    assert advice() == "Try audio_length_in_s=0.2 in place of 0.4."
+    monkeypatch.setattr(type(on_a_gpu), "_execution_device", torch.device("cuda"))
+    monkeypatch.setattr(on_a_gpu, "encode_prompt", full)  # nothing can really be moved there
+    assert "dtype=torch.float16" in advice()
+    on_a_gpu.unet.to(torch.float16)
+    assert advice() == "Try pipe.enable_model_cpu_offload()."
+    on_a_gpu.enable_model_cpu_offload()
+    assert advice() == "Try audio_length_in_s=0.2 in place of 0.4."
 
 
 @pytest.mark.parametrize("scale", [1, 0.5, 0])
 def test_a_negative_prompt_without_guidance(refused, scale):
     refused(ValueError, "guidance_scale", str(scale), "hiss", negative_prompt="hiss", guidance_scale=scale)
-
-
-@pytest.mark.parametrize("generator", [7, "cpu", [7], np.random.default_rng(0)])
-def test_a_seed_for_a_generator(refused, generator):
-    seed = "manual_seed(7)" if generator == 7 else "manual_seed(0)"
-    refused(TypeError, "generator", "torch.Generator", seed, generator=generator)
-
-
-def test_an_argument_that_does_not_exist(refused):
-    refused(TypeError, "guidance", guidance=3)
 
 
 def test_a_good_call_gives_what_plain_diffusers_gives(pocket, seeded):
@@ -72,12 +154,6 @@ def test_a_good_call_gives_what_plain_diffusers_gives(pocket, seeded):
         ours = pocket(**call, generator=seeded()).audios
     np.testing.assert_array_equal(ours, AudioLDM2Pipeline.__call__(pocket, **call, generator=seeded()).audios)
     assert ours.shape == (2, 6400)
-
-
-def test_numbers_of_numpy_and_a_tuple_as_result_are_fine(pocket, seeded):
-    call = {"num_inference_steps": np.int64(2), "audio_length_in_s": np.float32(0.4), "return_dict": False}
-    (audio,) = pocket("rain", **call, generator=[seeded()])
-    assert audio.shape == (1, 6400)
 
 
 def test_embeddings_need_no_prompt(pocket):

@@ -21,26 +21,29 @@ def find(widget, kind):
 
 
 def test_a_guess_in_plain_code():
-    assert str(helpers.Guess("How fast?")) == "nothing yet"
-    assert f"{helpers.Guess('How fast?', value=2)}, {helpers.Guess('How fast?', 1.5)}" == "2, 1.5"
-    assert str(helpers.Guess("How fast?", value=0)) == "0"
-    assert str(helpers.Guess("Which?", "vocoder", choices=["UNet", "vocoder"])) == "vocoder"
+    assert str(helpers.Prediction("How fast?")) == "nothing yet"
+    assert f"{helpers.Prediction('How fast?', value=2)}, {helpers.Prediction('How fast?', 1.5)}" == "2, 1.5"
+    assert str(helpers.Prediction("How fast?", value=0)) == "0"
+    assert str(helpers.Prediction("Which?", "vocoder", choices=["UNet", "vocoder"])) == "vocoder"
 
 
 @pytest.mark.parametrize("value", ["2", True, float("nan"), [2]])
 def test_a_guess_is_a_number(value):
     with pytest.raises(ValueError, match="must be a number, such as 1.5"):
-        helpers.Guess("How fast?", value)
+        helpers.Prediction("How fast?", value)
 
 
 def test_a_choice_is_one_of_the_choices():
     with pytest.raises(ValueError, match="'vocader', but must be one of 'UNet', 'vocoder'"):
-        helpers.Guess("Which?", "vocader", choices=["UNet", "vocoder"])
+        helpers.Prediction("Which?", "vocader", choices=["UNet", "vocoder"])
 
 
-@pytest.mark.parametrize(("typed", "value"), [("2", 2), ("1.5", 1.5), ("1,5", 1.5), (" 3 ", 3), ("", None)])
+@pytest.mark.parametrize(
+    ("typed", "value"),
+    [("2", 2), ("1.5", 1.5), ("1,5", 1.5), (" 3 ", 3), ("1,000", 1000), ("1,234,567.5", 1234567.5), ("", None)],
+)
 def test_a_number_typed_into_the_box(shown, typed, value):
-    guess = helpers.Guess("How fast?", value=7)
+    guess = helpers.Prediction("How fast?", value=7)
     guess._ipython_display_()
     (box,) = find(shown[0], ipywidgets.Text)
     assert box.value == "7"
@@ -50,7 +53,7 @@ def test_a_number_typed_into_the_box(shown, typed, value):
 
 @pytest.mark.parametrize("typed", ["fast", "inf", "nan"])
 def test_what_is_no_number_changes_nothing(shown, typed):
-    guess = helpers.Guess("How fast?", value=7)
+    guess = helpers.Prediction("How fast?", value=7)
     guess._ipython_display_()
     (box,) = find(shown[0], ipywidgets.Text)
     box.value = typed
@@ -59,7 +62,7 @@ def test_what_is_no_number_changes_nothing(shown, typed):
 
 
 def test_a_word_chosen_in_the_box(shown):
-    guess = helpers.Guess("Which?", choices=["UNet", "vocoder"])
+    guess = helpers.Prediction("Which?", choices=["UNet", "vocoder"])
     guess._ipython_display_()
     (box,) = find(shown[0], ipywidgets.Dropdown)
     assert box.value is None
@@ -69,6 +72,6 @@ def test_a_word_chosen_in_the_box(shown):
 
 def test_without_ipywidgets_it_says_where_to_write(shown, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "ipywidgets", None)
-    helpers.Guess("How fast?")._ipython_display_()
+    helpers.Prediction("How fast?")._ipython_display_()
     assert capsys.readouterr().out == "How fast? Write it into the cell, as value=... (so far: nothing yet)\n"
     assert not shown

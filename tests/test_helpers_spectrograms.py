@@ -69,3 +69,16 @@ def test_many_clips_are_drawn_in_rows():
 def test_clips_need_names(clips):
     with pytest.raises(TypeError, match="must name clips"):
         helpers.plot_spectrograms(clips, RATE)
+
+
+def test_titles_are_plain_text():
+    for title in ("a $100 bill and a $20 bill", "$a_$"):
+        picture = helpers.plot_spectrogram(TONE, RATE, title)
+        assert picture.figure.axes[0].get_title() == title
+        assert picture._repr_html_().startswith("<img")
+
+
+def test_a_sketch_is_a_picture_with_a_description():
+    page = helpers.sketch("pipeline").data
+    assert "data:image/svg+xml;base64," in page
+    assert len(re.search('alt="([^"]+)"', page)[1]) > 40

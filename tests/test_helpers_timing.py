@@ -2,7 +2,7 @@ import pytest
 import torch
 
 import helpers
-from helpers import timing
+from helpers import devices, timing
 from helpers.stages import Stages
 
 CALL = dict(prompt="birds sing in the rain", num_inference_steps=3, audio_length_in_s=0.4)
@@ -31,15 +31,53 @@ def takes(monkeypatch):
 def test_the_first_call_stands_apart(takes):
     found = helpers.measure(takes(100, 5, 1, 4, 2, 3), repeats=5)
     assert (found.first, found.seconds) == (100, [5, 1, 4, 2, 3])
-    assert (found.median, found.spread) == (3, 2)
+    assert found.median == 3
     assert found.result == 115  # what the last call returned
 
 
 def test_a_measurement_reads_as_one_line(takes):
-    assert repr(helpers.measure(takes(9, 2, 2, 2), repeats=3)).startswith(
-        "2 s, spread 0 s over 3 calls; first call 9 s"
-    )
-    assert repr(timing.Measurement(9, [2], peak_memory=1_500_000_000)).endswith("; peak GPU memory 1.50 GB")
+    assert repr(helpers.measure(takes(9, 1, 2, 4), repeats=3)) == "2 s (1 s to 4 s over 3 calls; first call 9 s)"
+    assert repr(timing.Measurement(9, [2], 1_500_000_000)) == "2 s (one call; first call 9 s; peak GPU memory 1.50 GB)"
+
+
+def test_fewer_than_eight_repeats_are_shown_as_a_range():
+    few, many = timing.Measurement(9, [1, 2, 3, 4, 5, 6, 90]), timing.Measurement(9, [1, 2, 3, 4, 5, 6, 7, 90])
+    assert "(1 s to 90 s over 7 calls" in repr(few)
+    assert "(middle half 2.75 s to 6.25 s over 8 calls" in repr(many)
+
+
+class _TwoGPUs:
+    """Stands in for torch.cuda where the work is on the second of two GPUs, and the first is the current one."""
+
+    def __init__(self, monkeypatch):
+        self.calls = []
+        for name, result in {"is_available": True, "device_count": 2, "current_device": 0}.items():
+            monkeypatch.setattr(torch.cuda, name, lambda result=result: result)
+        for name, results in {"memory_reserved": (0, 1000), "max_memory_allocated": (0, 700)}.items():
+            monkeypatch.setattr(torch.cuda, name, lambda gpu=0, results=results: results[gpu])
+        for name in ("synchronize", "reset_peak_memory_stats"):
+            monkeypatch.setattr(torch.cuda, name, lambda gpu=0, name=name: self.calls.append((name, gpu)))
+
+
+def test_the_gpu_that_works_is_waited_for_and_not_the_current_one(monkeypatch):
+    gpus = _TwoGPUs(monkeypatch)
+    found = helpers.measure(lambda: None, repeats=1)
+    assert found.peak_memory == 700
+    assert {gpu for _, gpu in gpus.calls} == {1}
+    assert [name for name, _ in gpus.calls][-3:] == ["reset_peak_memory_stats", "synchronize", "synchronize"]
+
+
+def test_a_busy_machine_is_said_in_one_line(takes, monkeypatch, capsys):
+    readings = iter([(0, 0, 0), (10, 19, 9)])  # seconds, all cores, this process: others took one core
+    for module in (timing, devices):
+        monkeypatch.setattr(module, "cpu_seconds", lambda: next(readings))
+    monkeypatch.setattr(devices.psutil, "cpu_count", lambda: 2)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    helpers.measure(takes(1, 1), repeats=1)
+    assert capsys.readouterr().out.startswith("Other processes use 1.0 of 2 cores: timings mean little now.")
+    readings = iter([(0, 0, 0), (10, 12, 11)])
+    helpers.measure(takes(1, 1), repeats=1)
+    assert capsys.readouterr().out == ""
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA GPU")
@@ -76,8 +114,8 @@ def test_a_comparison_takes_turns(takes):
     assert "".join(log) == "ab" + "ab" + "ba" + "ab"
     assert (found.before.first, found.after.first) == (50, 10)
     assert found.speedups == [2, 4, 4]
-    assert (found.speedup, found.spread) == (4, 1)
-    assert repr(found) == "4 times as fast, spread 1 over 3 pairs (4 s before, 1 s after)"
+    assert (found.speedup, found.range) == (4, (2, 4))
+    assert repr(found) == "4x (2x to 4x over 3 pairs): 4 s before, 1 s after"
 
 
 def test_stages_add_up_to_the_whole(pocket, seeded):
@@ -146,10 +184,11 @@ def test_a_comparison_of_stages_takes_turns_and_takes_medians():
     assert found.before == Stages({"denoising": 8, "vocoder": 4}, 2)
     assert found.after == Stages({"denoising": 3, "vocoder": 2}, 2)
     assert found.speedups == [4, 2, 2]
-    assert (found.speedup, found.spread) == (2, 1)
+    assert (found.speedup, found.range) == (2, (2, 4))
     assert repr(found) == (
-        "2 times as fast, spread 1 over 3 pairs (12 s before, 5 s after; one step 4 s before, 1.5 s after)"
+        "2x (2x to 4x over 3 pairs): 12 s before, 5 s after; one step 2.67x: 4 s before, 1.5 s after"
     )
+    assert "| whole clip | 12.000 | 5.000 |" in found.table().data
 
 
 def test_only_stages_can_be_compared(takes):

@@ -1,0 +1,112 @@
+"""What torch.compile did: graphs counted, the first call and a later one, and the clips after which it breaks even."""
+
+import json
+import math
+import os
+import tempfile
+from pathlib import Path
+
+import torch
+from torch._dynamo.utils import counters  # torch's own bookkeeping of what it compiles
+
+from helpers.official import official_unet
+from helpers.steps import unet_step
+from helpers.timing import Comparison, Measurement, compare_times, measure
+
+RECORD = Path(__file__).parent.parent / "benchmarks" / "results" / "compile-official.json"
+_folders = []  # of compiled code, deleted when the process ends
+
+
+def graphs():
+    """Tell how many graphs torch has compiled since this process started."""
+    return counters["stats"]["unique_graphs"]
+
+
+def empty_cache():
+    """Give torch an empty folder for compiled code, so that the next first call takes as long as on a new machine."""
+    _folders.append(tempfile.TemporaryDirectory(prefix="compiled-", ignore_cleanup_errors=True))
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = _folders[-1].name
+
+
+def first_calls(pipe, call):
+    """Call a pipeline twice after `torch.compile` has wrapped its UNet.
+
+    Without a C++ compiler, or on a GPU without Triton, the first call fails. The eager UNet is then put back, with a
+    line that says why.
+
+    Parameters
+    ----------
+    pipe : diffusers.AudioLDM2Pipeline
+    call : callable
+        Without arguments; makes a clip with the pipeline.
+
+    Returns
+    -------
+    bool
+        Whether compiling worked.
+    helpers.timing.Measurement
+        `first` is the cold call, or infinite if compiling failed; `median` the warm one; `result` what it returned.
+    """
+    try:
+        return True, measure(call, repeats=1)
+    except Exception as error:  # what compilers raise has no common kind
+        pipe.unet = getattr(pipe.unet, "_orig_mod", pipe.unet)
+        reason = " ".join(str(error).split("\n\n")[0].split())[:200]
+        print(f"Going on eagerly, because compiling failed ({type(error).__name__}): {reason}")
+    calls = measure(call, repeats=1)
+    calls.first = math.inf
+    return False, calls
+
+
+def break_even(cold, warm, gain):
+    """Tell after how many clips compiling breaks even.
+
+    Parameters
+    ----------
+    cold, warm : float
+        Seconds of the first call and of a later one; their difference is the price.
+    gain : float
+        Seconds that compiling saves for each clip.
+
+    Returns
+    -------
+    float
+        Price divided by gain; infinite if there is no gain.
+    """
+    return max(cold - warm, 0) / gain if gain > 0 else math.inf
+
+
+def measure_official(mode="default", width=1.0, repeats=3):
+    """Measure one guided step of the official UNet, eager and compiled, on this machine; this takes minutes.
+
+    Parameters
+    ----------
+    mode : str
+        Of `torch.compile`.
+    width : float
+        As in `helpers.official_unet`.
+    repeats : int
+        Pairs of steps after the first ones.
+
+    Returns
+    -------
+    helpers.timing.Comparison
+        `after.first` is the cold step.
+    """
+    empty_cache()
+    eager = official_unet(width=width)
+    compiled = torch.compile(eager, mode=mode, fullgraph=True)
+    return compare_times(lambda: unet_step(eager), lambda: unet_step(compiled), repeats)
+
+
+def recorded():
+    """Read what benchmarks/compile_step.py found when it ran last, and say when and where that was.
+
+    Returns
+    -------
+    helpers.timing.Comparison
+        As of `measure_official`.
+    """
+    content = json.loads(RECORD.read_text(encoding="utf-8"))
+    print(f"Recorded on {content['date']}: {content['machine']}")
+    return Comparison(*(Measurement(**content[name]) for name in ("eager", "compiled")))

@@ -1,0 +1,152 @@
+"""Which component is on the device when: a log of what the offload hooks move, and its chart."""
+
+import time
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from unittest.mock import patch
+
+import torch
+from accelerate.hooks import AlignDevicesHook, CpuOffload
+from diffusers.hooks.group_offloading import ModuleGroup
+from matplotlib.figure import Figure
+
+from helpers.checkpoints import describe_components
+from helpers.spectrograms import Picture
+
+
+@dataclass
+class OffloadLog:
+    """What `watch` saw; without offload hooks it stays empty.
+
+    Attributes
+    ----------
+    sizes : dict of str to int
+        Bytes of the weights of each component, in the order of their work.
+    moves : list of (float, dict of str to int)
+        After each move: seconds since the beginning, and the bytes of each component that is on the device then.
+    moved : int
+        Bytes that were moved to the device, in all.
+    seconds : float
+        How long it was watched.
+    """
+
+    sizes: dict
+    moves: list = field(default_factory=list)
+    moved: int = 0
+    seconds: float = 0.0
+
+    def peak(self, sizes=None):
+        """Most bytes of weights that were on the device at once.
+
+        Parameters
+        ----------
+        sizes : dict of str to float, optional
+            Bytes of each component in another checkpoint, whose peak at the same moves is wanted.
+
+        Returns
+        -------
+        float
+        """
+        sizes = sizes or self.sizes
+        moments = ({name: sizes[name] * part / self.sizes[name] for name, part in now.items()} for _, now in self.moves)
+        return max((sum(now.values()) for now in moments), default=0)
+
+    def beside(self, component):
+        """The other components that were on the device together with one, at any time: a set of names."""
+        return {name for _, now in self.moves if component in now for name in now} - {component}
+
+    def plot(self, title="Weights on the device"):
+        """Draw a bar for each time that a component is on the device, and the sum of the weights.
+
+        A bar of less than full height is a component of which only a part was needed.
+
+        Returns
+        -------
+        helpers.spectrograms.Picture
+        """
+        figure, total = Figure(figsize=(10, 5), layout="constrained"), sum(self.sizes.values()) / 1e6
+        bars, sums = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
+        ends = [moment for moment, _ in self.moves[1:]] + [self.seconds]
+        for y, (name, size) in enumerate(self.sizes.items()):
+            for (start, now), end in zip(self.moves, ends, strict=True):
+                height = 0.8 * now.get(name, 0) / size
+                bars.broken_barh([(start, end - start)], (y - height / 2, height), color="tab:blue", linewidth=1)
+        bars.set_yticks(range(len(self.sizes)), [f"{name}\n{size / 1e6:,.1f} MB" for name, size in self.sizes.items()])
+        bars.set(title=title, ylabel="component", ylim=(len(self.sizes) - 0.5, -0.5))
+        bars.tick_params(axis="y", labelsize=8)
+        steps = [(0.0, 0.0)] + [(moment, sum(now.values()) / 1e6) for moment, now in self.moves]
+        sums.step(*zip(*steps, (self.seconds, steps[-1][1]), strict=True), where="post", color="tab:blue")
+        sums.axhline(total, color="tab:orange", ls="--", label="all components")
+        sums.set(xlabel="time (s)", ylabel="weights on device (MB)", ylim=(0, 1.3 * total), xlim=(0, self.seconds))
+        sums.legend(loc="upper right")
+        said = "; ".join(f"from {start:.2f} s {' and '.join(now) or 'nothing'}" for start, now in self.moves[:40])
+        return Picture(figure, f"{title}. On the device {said}. At most {self.peak() / 1e6:.1f} of {total:.1f} MB.")
+
+
+@contextmanager
+def watch(pipe):
+    """Log which weights the hooks of model, sequential or group offload bring to the device and take back.
+
+    It sees what the hooks decide. On a CPU they decide the same as on a GPU, and nothing has to move.
+
+    Parameters
+    ----------
+    pipe : diffusers.AudioLDM2Pipeline
+        Its offload was enabled just before, so that nothing is on the device.
+
+    Yields
+    ------
+    OffloadLog
+    """
+    names = [row["component"] for row in describe_components(pipe) if row["parameters"]]
+    models = {name: pipe.components[name] for name in names}
+    log = OffloadLog({name: sum(p.nbytes for p in model.parameters()) for name, model in models.items()})
+    # Model and group offload keep the parameters, sequential offload makes new ones: there, the layer is the key.
+    weights = {p: (name, p.nbytes) for name, model in models.items() for p in model.parameters()}
+    for name, model in models.items():
+        for layer in model.modules():
+            weights[layer] = (name, sum(p.nbytes for p in layer.parameters(recurse=False)))
+    present, begin = {}, time.perf_counter()
+
+    def move(going, coming):
+        gone = [key for key in going if present.pop(key, None)]
+        new = {key: weights[key] for key in coming if key not in present}
+        present.update(new)
+        log.moved += sum(size for _, size in new.values())
+        if gone or new:
+            now = {}
+            for name, size in present.values():
+                now[name] = now.get(name, 0) + size
+            log.moves.append((time.perf_counter() - begin, now))
+
+    def whole(hook, module, *_):
+        previous = hook.prev_module_hook
+        move(previous.model.parameters() if previous else (), module.parameters())
+
+    def layer_in(hook, module, *_):
+        if hook.offload:
+            move((), [module])
+
+    def parameters(group):
+        return [*group.parameters, *(p for module in group.modules for p in module.parameters())]
+
+    with ExitStack() as stack:
+        for owner, method, note in (
+            (CpuOffload, "pre_forward", whole),
+            (AlignDevicesHook, "pre_forward", layer_in),
+            (AlignDevicesHook, "post_forward", lambda hook, module, *_: move([module], ())),
+            (ModuleGroup, "onload_", lambda group: move((), parameters(group))),
+            (ModuleGroup, "offload_", lambda group: move(parameters(group), ())),
+        ):
+            stack.enter_context(patch.object(owner, method, _followed_by(getattr(owner, method), note)))
+        yield log
+    log.seconds = time.perf_counter() - begin
+
+
+def _followed_by(method, note):
+    def noted(self, *args, **kwargs):
+        result = method(self, *args, **kwargs)
+        note(self, *args)
+        return result
+
+    return noted
