@@ -96,7 +96,7 @@ class Ladder:
         for (_, before), (name, rung) in pairwise(self.rungs.items()):
             moved = distance(before.clip, rung.clip, sampling_rate)
             row = {"change": f"+ {name}", "against the rung before": f"{before.stages.total / rung.stages.total:.3g}x"}
-            row |= {"so far": f"{self.speedup(name):.3g}x", "moves the clip by (dB)": f"{moved:.3f}"}
+            row |= {"so far": f"{self.speedup(rung):.3g}x", "moves the clip by (dB)": f"{moved:.3f}"}
             rows.append(row | {"peak GPU memory (GiB)": rung.peak_memory and f"{rung.peak_memory / GIB:.2f}"})
         last = dict.fromkeys(rows[0]) | {
             "change": "another seed",
