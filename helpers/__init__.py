@@ -2,7 +2,7 @@
 
 import os
 
-# torch's threads spin while they wait, and starve beside any other busy process. libgomp reads this when torch loads it.
+# torch's threads spin while they wait, and starve beside another busy process. libgomp reads this when it is loaded.
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 from helpers import versions  # before the libraries: it says which one is missing or too old

@@ -130,8 +130,8 @@ def load_pipeline(checkpoint="auto", dtype=None, device=None):
         raise
     except Exception as error:  # a damaged file raises whatever its reader stumbles over
         raise OSError(
-            f"The checkpoint in {folder} cannot be loaded ({_one_line(error)}): get a fresh copy of it, with weights as "
-            '.safetensors, or use load_pipeline("pocket").'
+            f"The checkpoint in {folder} cannot be loaded ({_one_line(error)}): get a fresh copy of it, with weights "
+            'as .safetensors, or use load_pipeline("pocket").'
         ) from error
     warn_of_slow_half(dtype, device)
     return pipe.to(device)

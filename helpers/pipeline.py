@@ -87,8 +87,8 @@ class AudioLDM2Pipeline(diffusers.AudioLDM2Pipeline):
             raise ValueError(f"output_type is {given['output_type']!r}, but must be 'np', 'pt' or 'latent'.")
         if (given["audio_length_in_s"] or 0) > LONG * self.natural_length:
             _warn(
-                f"audio_length_in_s is {given['audio_length_in_s']:g}, far above the {self.natural_length:g} s that this "
-                "checkpoint was trained on: expect repetition or silence, and much time and memory."
+                f"audio_length_in_s is {given['audio_length_in_s']:g}, far above the {self.natural_length:g} s that "
+                "this checkpoint was trained on: expect repetition or silence, and much time and memory."
             )
         generator = given["generator"]
         for one in generator if isinstance(generator, list) else [generator]:
@@ -143,11 +143,11 @@ def _warn_of_used(generator):
     """Say that a generator goes on where an earlier call stopped."""
     if not isinstance(generator, torch.Generator):
         return
-    fresh = torch.Generator(generator.device).manual_seed(generator.initial_seed())
-    if not torch.equal(fresh.get_state(), generator.get_state()):
+    device, seed = generator.device, generator.initial_seed()
+    if not torch.equal(torch.Generator(device).manual_seed(seed).get_state(), generator.get_state()):
         warnings.warn(
-            "generator was used before and goes on where it stopped, so the clip will be another one: for the same clip "
-            f'again, write generator=torch.Generator("{generator.device}").manual_seed({generator.initial_seed()}).',
+            "generator was used before and goes on where it stopped, so the clip will be another one: for the same "
+            f'clip again, write generator=torch.Generator("{device}").manual_seed({seed}).',
             stacklevel=4,
         )
 

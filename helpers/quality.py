@@ -1,7 +1,7 @@
 """How far two clips are apart, and how well a clip fits its prompt.
 
-A distance alone says "changed". Whether it says "worse" shows beside `inter_seed_distance`, the distance between clips that
-differ by their seed only, and beside `clap_scores`.
+A distance alone says "changed". Whether it says "worse" shows beside `inter_seed_distance`, the distance between clips
+that differ by their seed only, and beside `clap_scores`.
 """
 
 from itertools import combinations
@@ -19,10 +19,10 @@ FFT, HOP, BANDS = 1024, 256, 64  # samples, samples, mel bands: 64 ms and 16 ms 
 def log_mel(audio, sampling_rate, floor=FLOOR):
     """Compute the log-mel spectrogram in dB of full scale.
 
-    A sine at full scale in the middle of a band reads 0 dB where bands are wide, and up to 0.9 dB less below 1 kHz, where
-    they are narrow: the power is divided by that of such a sine under the Hann window, (FFT / 4)^2, and by 1.5 for its
-    spread over neighbouring bins (the window's equivalent noise bandwidth; Harris, "On the use of windows for harmonic
-    analysis", 1978), of which a narrow band does not take all.
+    A sine at full scale in the middle of a band reads 0 dB where bands are wide, and up to 0.9 dB less below 1 kHz,
+    where they are narrow: the power is divided by that of such a sine under the Hann window, (FFT / 4)^2, and by 1.5
+    for its spread over neighbouring bins (the window's equivalent noise bandwidth; Harris, "On the use of windows for
+    harmonic analysis", 1978), of which a narrow band does not take all.
 
     Parameters
     ----------

@@ -72,8 +72,9 @@ class StageComparison(timing.Speedups):
 
     def __repr__(self):
         return (
-            f"{self}: {self.before.total:.3g} s before, {self.after.total:.3g} s after; one step {self.step_speedup:.3g}x: "
-            f"{self.before.seconds_per_step:.3g} s before, {self.after.seconds_per_step:.3g} s after"
+            f"{self}: {self.before.total:.3g} s before, {self.after.total:.3g} s after; one step "
+            f"{self.step_speedup:.3g}x: {self.before.seconds_per_step:.3g} s before, "
+            f"{self.after.seconds_per_step:.3g} s after"
         )
 
     def table(self):
