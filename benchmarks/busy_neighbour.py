@@ -21,7 +21,7 @@ from helpers.devices import processor
 SETTINGS = {"torch's own": None, "GOMP_SPINCOUNT=1000": "1000"}
 _CLIPS = """
 import sys, time
-import torch  # before helpers, which would choose a setting
+import torch  # which reads the setting, before helpers would choose one
 import helpers
 pipe = helpers.load_pipeline("pocket", device="cpu")
 pipe.set_progress_bar_config(disable=True)
@@ -44,8 +44,8 @@ def main():
     record |= {"system": platform.system(), "torch": torch.__version__, "repeats": repeats, "seconds": {}}
     for name, value in SETTINGS.items():
         environment = {key: text for key, text in os.environ.items() if key != "GOMP_SPINCOUNT"}
-        # An empty value counts as set for helpers, and as unset for OpenMP.
-        environment["GOMP_SPINCOUNT"] = value or ""
+        if value:
+            environment["GOMP_SPINCOUNT"] = value
         alone, beside = [], []
         with subprocess.Popen(
             [sys.executable, "-c", _CLIPS], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
