@@ -1,91 +1,101 @@
-"""What must hold for every lesson, without running it."""
+"""What must hold for every notebook, without running it."""
 
 import ast
 import re
 import sys
-import types
 
 import nbformat
 import pytest
-from IPython.core.inputtransformer2 import TransformerManager
 
-from notebooks import address
+from tools import address
 
-NOTEBOOKS = sorted(address.HERE.glob("[0-9][0-9]_*.ipynb"))
-LESSONS = [path for path in NOTEBOOKS if not path.name.startswith("00_")]  # 00 checks the machine, and teaches nothing
-BY_NAME = {"argvalues": NOTEBOOKS, "ids": [path.stem for path in NOTEBOOKS]}
-
-
-def cell(notebook, cell_id):
-    return next(c for c in notebook.cells if c.id == cell_id)
+NOTEBOOKS = [p for p in sorted(address.NOTEBOOKS.rglob("*.ipynb")) if ".ipynb_checkpoints" not in p.parts]
+WITH_PARAMETERS = [path for path in NOTEBOOKS if path.name != "check_your_machine.ipynb"]
+LESSONS = [path for path in NOTEBOOKS if re.match("(0[1-9]|10)_", path.name)]
 
 
-def test_there_are_lessons():
-    assert LESSONS
+def name(path):
+    return path.relative_to(address.NOTEBOOKS).with_suffix("").as_posix()
 
 
-@pytest.mark.parametrize("path", **BY_NAME)
+def each(paths):
+    return pytest.mark.parametrize("path", paths, ids=name)
+
+
+def cells(path, prefix="", kind="code"):
+    return [c for c in nbformat.read(path, 4).cells if c.cell_type == kind and c.id.startswith(prefix)]
+
+
+def place(path):
+    return path.relative_to(address.COURSE).as_posix()
+
+
+def test_there_are_a_tour_ten_lessons_and_a_check():
+    assert {name(path)[:2] for path in LESSONS} == {f"{number:02}" for number in range(1, 11)}
+    assert {"00_tour", "check_your_machine"} <= {name(path) for path in NOTEBOOKS}
+
+
+@each(NOTEBOOKS)
 def test_committed_without_outputs(path):
-    notebook = nbformat.read(path, 4)
-    nbformat.validate(notebook)
-    for i, c in enumerate(notebook.cells, 1):
-        assert not c.get("outputs") and c.get("execution_count") is None, f"{path.name}, cell {i} has outputs"
+    nbformat.validate(nbformat.read(path, 4))
+    for cell in cells(path):
+        assert not cell.outputs and cell.execution_count is None, cell.id
 
 
-@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
-def test_what_tests_shrink_stands_in_the_parameter_cell(path):
-    notebook = nbformat.read(path, 4)
-    shrunk = [c for c in notebook.cells if "nbmake" in c.metadata]
-    assert [c.id for c in shrunk] == ["parameters"]
-    assigned = {target.id for node in ast.parse(shrunk[0].source).body for target in node.targets}
-    mock = shrunk[0].metadata.nbmake.mock
-    assert set(mock) <= assigned
+@each(WITH_PARAMETERS)  # check_your_machine must do its work where helpers cannot be imported
+def test_the_set_up_is_the_same_everywhere_and_folded(path):
+    (set_up,), (first, *_) = cells(path, "set-up"), cells(NOTEBOOKS[0], "set-up")
+    assert set_up.source == first.source
+    assert set_up.metadata == {"cellView": "form", "jupyter": {"source_hidden": True}, "tags": ["hide-input"]}
+
+
+def test_the_set_up_names_the_kernel_that_lacks_the_course(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "helpers", None)  # which makes its import fail
+    with pytest.raises(ModuleNotFoundError, match=f"Jupyter kernel is {re.escape(sys.executable)}: choose"):
+        exec(re.sub(r"^ +!git .*", "    pass", cells(NOTEBOOKS[0], "set-up")[0].source, flags=re.MULTILINE), {})
+
+
+@each(WITH_PARAMETERS)
+def test_what_tests_shrink_is_in_the_parameter_cell(path):
+    (shrunk,) = [cell for cell in cells(path) if "nbmake" in cell.metadata]
+    assert shrunk.id == "parameters" and "parameters" in shrunk.metadata.tags
+    assigned = {target.id for node in ast.parse(shrunk.source).body for target in node.targets}
+    mock = shrunk.metadata.nbmake.mock
+    assert {"CHECKPOINT", "SECONDS"} <= assigned and set(mock) <= assigned
     assert mock["CHECKPOINT"] == "pocket"
 
 
-@pytest.mark.parametrize("path", **BY_NAME)
+@each(LESSONS)
+def test_a_lesson_has_exercises_and_a_change_that_can_be_undone(path):
+    assert cells(path, "exercise-")
+    changes = [cell for cell in cells(path, "change") if "course" in cell.metadata]
+    assert all(cell.source.strip() != cell.metadata.course.without_the_change.strip() for cell in changes)
+    assert name(path).startswith("01") or changes and cells(path, "proof")
+
+
+@each(NOTEBOOKS)
 def test_links_lead_somewhere(path):
-    text = "\n".join(c.source for c in nbformat.read(path, 4).cells if c.cell_type == "markdown")
-    for target in re.findall(r"\]\((?!https?:|#)([^)]+)\)", text):
-        assert (path.parent / target).exists(), f"{path.name} links to {target}"
+    text = "\n".join(cell.source for cell in cells(path, kind="markdown"))
+    for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", text):
+        assert (path.parent / target).exists(), target
 
 
-@pytest.mark.parametrize("path", **BY_NAME)
+@each(NOTEBOOKS)
 def test_prose_holds_no_measured_number(path):
     number = re.compile(r"\d[\d.,]*\s*((s|ms|seconds?|minutes?|times|x|GB|MB|GiB|dB|it/s|iterations)\b|%|×)")
-    for c in nbformat.read(path, 4).cells:
-        if c.cell_type == "markdown" and c.id != "card":
-            for paragraph in re.sub(r"```.*?```", "", c.source, flags=re.DOTALL).splitlines():
+    for cell in cells(path, kind="markdown"):
+        if cell.id != "card":
+            for paragraph in re.sub(r"```.*?```", "", cell.source, flags=re.DOTALL).splitlines():
                 quoted = "original" in paragraph or "2023 tutorial" in paragraph  # those figures are its own
-                assert quoted or not number.search(paragraph), f"{path.name}, {c.id}: {paragraph}"
+                assert quoted or not number.search(paragraph), f"{cell.id}: {paragraph}"
 
 
-@pytest.mark.parametrize("path", **BY_NAME)
+@each(NOTEBOOKS)
 def test_badge_and_set_up_hold_the_address_of_pyproject(path):
-    assert not address.addressed(nbformat.read(path, 4), path.name, address.repository())
-
-
-@pytest.mark.parametrize("path", **BY_NAME)
-def test_a_new_address_reaches_badge_and_set_up(path):
     notebook = nbformat.read(path, 4)
-    assert address.addressed(notebook, path.name, "https://github.com/someone/course")
-    assert f"github/someone/course/blob/main/notebooks/{path.name})" in cell(notebook, "title").source
-    assert 'address = "https://github.com/someone/course"' in cell(notebook, "set-up").source
-
-
-def test_the_badges_of_the_readme_lead_to_every_lesson():
-    readme = (address.HERE.parent / "README.md").read_text(encoding="utf-8")
-    assert address.badges(readme, address.repository()) == readme
-    moved = address.badges(readme, "https://github.com/someone/course")
-    for path in LESSONS:
-        assert f"({address.COLAB}/someone/course/blob/main/notebooks/{path.name})" in moved
-
-
-@pytest.mark.parametrize("path", **BY_NAME)
-def test_set_up_in_colab_refuses_the_placeholder(path, monkeypatch):
-    notebook = nbformat.read(path, 4)
-    address.addressed(notebook, path.name, "https://github.com/OWNER/REPOSITORY")
-    monkeypatch.setitem(sys.modules, "google.colab", types.ModuleType("google.colab"))
-    code = TransformerManager().transform_cell(cell(notebook, "set-up").source)
-    with pytest.raises(RuntimeError, match="no public address"):
-        exec(code, {})
+    assert not address.addressed(notebook, place(path), address.repository())
+    assert address.addressed(notebook, place(path), "https://github.com/someone/course")
+    by_id = {cell.id: cell.source for cell in notebook.cells}
+    assert f"github/someone/course/blob/main/{place(path)})" in by_id["title"]
+    assert " https://github.com/someone/course course\n" in by_id["set-up"]
