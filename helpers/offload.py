@@ -5,7 +5,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from unittest.mock import patch
 
-import torch
 from accelerate.hooks import AlignDevicesHook, CpuOffload
 from diffusers.hooks.group_offloading import ModuleGroup
 from matplotlib.figure import Figure
@@ -66,18 +65,20 @@ class OffloadLog:
         """
         figure, total = Figure(figsize=(10, 5), layout="constrained"), sum(self.sizes.values()) / 1e6
         bars, sums = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
-        ends = [moment for moment, _ in self.moves[1:]] + [self.seconds]
-        for y, (name, size) in enumerate(self.sizes.items()):
-            for (start, now), end in zip(self.moves, ends, strict=True):
-                height = 0.8 * now.get(name, 0) / size
-                bars.broken_barh([(start, end - start)], (y - height / 2, height), color="tab:blue", linewidth=1)
+        moves = [(0.0, {}), *self.moves]
+        ends = [moment for moment, _ in self.moves] + [self.seconds]
+        rows = {name: y for y, name in enumerate(self.sizes)}
+        for (start, now), end in zip(moves, ends, strict=True):
+            for name, part in now.items():
+                height = 0.8 * part / self.sizes[name]
+                bars.broken_barh([(start, end - start)], (rows[name] - height / 2, height), color="tab:blue", lw=1)
         bars.set_yticks(range(len(self.sizes)), [f"{name}\n{size / 1e6:,.1f} MB" for name, size in self.sizes.items()])
         bars.set(title=title, ylabel="component", ylim=(len(self.sizes) - 0.5, -0.5))
         bars.tick_params(axis="y", labelsize=8)
-        steps = [(0.0, 0.0)] + [(moment, sum(now.values()) / 1e6) for moment, now in self.moves]
-        sums.step(*zip(*steps, (self.seconds, steps[-1][1]), strict=True), where="post", color="tab:blue")
+        levels = [sum(now.values()) / 1e6 for _, now in moves]
+        sums.step([0.0, *ends], [*levels, levels[-1]], where="post", color="tab:blue")
         sums.axhline(total, color="tab:orange", ls="--", label="all components")
-        sums.set(xlabel="time (s)", ylabel="weights on device (MB)", ylim=(0, 1.3 * total), xlim=(0, self.seconds))
+        sums.set(xlabel="time (s)", ylabel="on device (MB)", ylim=(0, 1.3 * total), xlim=(0, self.seconds))
         sums.legend(loc="upper right")
         said = "; ".join(f"from {start:.2f} s {' and '.join(now) or 'nothing'}" for start, now in self.moves[:40])
         return Picture(figure, f"{title}. On the device {said}. At most {self.peak() / 1e6:.1f} of {total:.1f} MB.")
