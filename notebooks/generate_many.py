@@ -4,17 +4,16 @@ On all GPUs of a machine, one process for each:
 
     accelerate launch --multi_gpu notebooks/generate_many.py prompts.txt my_sounds
 
-On two CPU processes (`--multi_gpu` starts them where there is no GPU, too; `--cpu` would start only one):
+Two processes on the CPU (`--multi_gpu` starts them there, too; accelerate's own `--cpu` would start only one):
 
-    accelerate launch --multi_gpu --num_processes 2 --num_cpu_threads_per_process 4 \
-        notebooks/generate_many.py prompts.txt my_sounds
+    accelerate launch --multi_gpu --num_processes 2 notebooks/generate_many.py prompts.txt my_sounds --cpu
 
 On several machines give the same command on each, with `--num_machines`, `--machine_rank`, `--main_process_ip` and a
-folder on a disk that they share. On one device plain `python` will do.
+folder on a disk that they share. With one device, on a Mac and on Windows: `python notebooks/generate_many.py`.
 
-The clip of line 7 is 00007.flac; its seed is 7 (plus `--seed`), so that it does not depend on the number of processes.
-Line, seed, settings and CLAP score of a clip stand in the clip itself, and those of all clips in table.jsonl. If a
-process was killed, or the file has got more lines, the same command again makes what is missing, and nothing twice.
+The clip of line 7 is 00007.flac; its seed is 7 (plus `--seed`), so it does not depend on the number of processes.
+Line, seed, settings and CLAP score of a clip are stored in the clip itself, and those of all clips in table.jsonl. If a
+process was killed, or the file has more lines now, the same command again makes what is missing, and nothing twice.
 """
 
 import argparse
@@ -25,6 +24,10 @@ import time
 from datetime import timedelta
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the folder of the course
+
+import helpers  # before torch, so that threads that wait leave the cores to other processes  # isort: skip
+
 import numpy as np
 import soundfile
 import torch
@@ -32,8 +35,6 @@ from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 from diffusers import DPMSolverMultistepScheduler
 from filelock import FileLock, Timeout
-
-import helpers
 
 PROBLEMS = (OSError, RuntimeError, ValueError)  # what can be told in one line; any other is a mistake in this program
 
@@ -61,17 +62,17 @@ def plan(given):
 
 
 def what_is_left(given):
-    """List paths and tasks of the clips that are not there yet. Raise if one that is there was made otherwise."""
+    """List paths and tasks of the clips that are missing. Raise if one that exists was made with other settings."""
     tasks, there = plan(given), set(given.folder.glob("*.flac"))
     for path in sorted(there):
         row = read_row(path)
         if path not in tasks:
-            raise ValueError(f"{path} is there, but {given.prompts} has no prompt in that line: name another folder.")
+            raise ValueError(f"{path} exists, but {given.prompts} has no prompt in that line: name another folder.")
         for name, value in tasks[path].items():
             if row.get(name) != value:
                 raise ValueError(
                     f"{path} was made with {name} {row.get(name)!r}, not {value!r}: name another folder, "
-                    f"or give the {name} of before."
+                    f"or give the same {name} again."
                 )
     helpers.find_checkpoint(given.checkpoint)  # downloaded by one process, if need be
     return [(path, task) for path, task in tasks.items() if path not in there]
@@ -101,7 +102,7 @@ def make(pipe, task):
 
 
 def write_clip(path, clip, sampling_rate, row):
-    """Write a clip with its row inside. It is moved to its place when it is whole: it is there, or it is not."""
+    """Write a clip with its row inside, under another name until it is complete: it exists as a whole or not at all."""
     part = path.with_suffix(".part")
     with soundfile.SoundFile(part, "w", sampling_rate, channels=1, subtype="PCM_16", format="FLAC") as file:
         file.comment = json.dumps(row)
@@ -119,7 +120,7 @@ def read_row(path):
 
 
 def write_table(folder):
-    """Gather the rows of all clips in a file. Whoever ends last finds them all; nobody has to wait for the others."""
+    """Gather the rows of all clips in a file. The process that ends last finds them all, so none has to wait."""
     with FileLock(folder / ".table.lock"):
         rows = [json.dumps(read_row(path), ensure_ascii=False) for path in sorted(folder.glob("*.flac"))]
         part = folder / "table.part"
@@ -138,6 +139,7 @@ def read_arguments():
     parser.add_argument("--seconds", type=float, help="by default the length that the checkpoint was trained on")
     parser.add_argument("--negative-prompt", default="Low quality, average quality.", help='"" for none')
     parser.add_argument("--guidance-scale", type=float, default=3.5)
+    parser.add_argument("--cpu", action="store_true", help="leave the GPU alone")
     parser.add_argument("--seed", type=int, default=0, help="added to the number of the line; 0 by default")
     return parser.parse_args()
 
@@ -150,10 +152,15 @@ def one_line(problem):
 def main():
     """Share out what is left, and make it."""
     given = read_arguments()
-    state = PartialState(cpu=helpers.best_device() == "cpu", timeout=timedelta(hours=1))
+    device = "cpu" if given.cpu else helpers.best_device()
+    if device == "mps" and int(os.environ.get("WORLD_SIZE", 1)) > 1:
+        if int(os.environ["RANK"]) > 0:  # on MPS, PartialState would tell each process that it is the only one
+            return
+        print("accelerate cannot share work out on MPS: this one process makes all clips", flush=True)
+    state = PartialState(cpu=device == "cpu", timeout=timedelta(hours=1))
 
-    # One process looks what is left and tells the others: had each looked for itself, the first clips might be there by
-    # the time that the last one looks, and the shares would not fit together.
+    # One process looks for what is left and tells the others: if each looked for itself, the first clips might be
+    # finished by the time that the last one looks, and the shares would not fit together.
     lock = FileLock(given.folder / f".process{state.process_index}.lock")
     said = [None]
     if state.is_main_process:

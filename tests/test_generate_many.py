@@ -9,19 +9,25 @@ import signal
 import subprocess
 import sys
 import threading
+from pathlib import Path
 from types import SimpleNamespace
 
+import nbformat
 import numpy as np
 import psutil
 import pytest
 import soundfile
 from accelerate import PartialState
 from filelock import FileLock
+from nbclient import NotebookClient
 
 import helpers
-from notebooks import address, generate_many
 
-SCRIPT = address.HERE / "generate_many.py"
+NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
+SCRIPT = NOTEBOOKS / "generate_many.py"
+sys.path.insert(0, str(NOTEBOOKS))
+import generate_many  # noqa: E402
+
 TEXTS = ["Rain falling", "Birds singing", "", "Church bells – größer", "A steam train", "Techno music", "A siren"]
 PROMPTS = {line: text for line, text in enumerate(TEXTS, 1) if text}
 SETTINGS = ["--steps", "2", "--seconds", "1.28"]
@@ -50,11 +56,11 @@ def run_here(prompts, folder, *options):
         generate_many.main()
 
 
-def launch(prompts, folder, kill=None):
+def launch(prompts, folder, kill=None, script=SCRIPT):
     """Two processes on the CPU; kill that of the number `kill` after its first clip."""
     command = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
     command += ["--num_machines", "1", "--gpu_ids", "all", "--main_process_port", "0"]
-    command += [str(SCRIPT), str(prompts), str(folder), *SETTINGS]
+    command += [str(script), str(prompts), str(folder), *SETTINGS]
     environment = os.environ | {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1", "PYTHONUTF8": "1"}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "encoding": "utf-8"}
     said = ""
@@ -189,3 +195,46 @@ def test_refuses_a_folder_in_which_a_process_of_another_run_is_at_work(prompts, 
     (tmp_path / "clips").mkdir()
     with FileLock(tmp_path / "clips" / f".process{process}.lock"):
         assert "another run is at work" in refused(prompts, tmp_path / "clips")
+
+
+# On a Mac, accelerate lets each process believe that it is alone. Here helpers and accelerate are told that this is one.
+ON_A_MAC = """
+import runpy, sys
+sys.path.insert(0, {course!r})
+import helpers
+helpers.best_device = lambda: "mps"
+import accelerate.state, torch
+accelerate.state.is_mps_available = lambda *args: True
+load = helpers.load_pipeline
+helpers.load_pipeline = lambda checkpoint, dtype, device: load(checkpoint, dtype, "cpu")
+sys.argv[0] = {script!r}
+runpy.run_path({script!r}, run_name="__main__")
+"""
+
+
+def test_two_processes_on_a_mac_end_as_one(tmp_path):
+    script = tmp_path / "on_a_mac.py"
+    script.write_text(ON_A_MAC.format(course=str(NOTEBOOKS.parent), script=str(SCRIPT)))
+    found = launch(write_prompts(tmp_path / "prompts.txt", TEXTS[:2]), tmp_path / "clips", script=script)
+    assert found.status == 0, found.said
+    assert "cannot share work out on MPS" in found.said and "process 0 of 1" in found.said and "on mps" in found.said
+    assert found.said.count(": 2 of 2 clips") == 1 and len(rows_in(tmp_path / "clips")) == 2
+
+
+@pytest.mark.parametrize("place", ['platform.system = lambda: "Windows"', 'helpers.best_device = lambda: "mps"'])
+def test_where_work_cannot_be_shared_the_lesson_says_so_and_starts_one_process(place):
+    notebook = nbformat.read(NOTEBOOKS / "10_many_prompts_many_devices.ipynb", 4)
+    ids = [cell.id for cell in notebook.cells]
+    cells = {cell.id: cell for cell in notebook.cells}
+    cells["parameters"].source += "".join(f"\n{k} = {v!r}" for k, v in cells["parameters"].metadata.nbmake.mock.items())
+    cells["parameters"].source += f"\nPROMPTS = PROMPTS[:1]\nimport platform\n{place}"
+    notebook.cells = notebook.cells[: ids.index("proof") + 1]
+    NotebookClient(notebook, timeout=300, resources={"metadata": {"path": NOTEBOOKS}}).execute()
+    assert "one process makes all clips" in cells["load"].outputs[0].text
+    assert "process 0 of 1" in "".join(output.text for output in cells["change"].outputs)
+
+
+def test_the_script_imports_helpers_before_torch():
+    """Otherwise torch's threads spin while they wait, and starve beside another process."""
+    lines = [line.split()[1] for line in SCRIPT.read_text(encoding="utf-8").splitlines() if line.startswith("import ")]
+    assert lines.index("helpers") < lines.index("torch")
