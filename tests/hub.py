@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -19,8 +18,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     `server.faults` says what goes wrong: it maps a part of a request, such as "GET /cvssp/audioldm2/resolve", to an
     iterator that yields what happens to each request which contains that part, until it ends. That is a status, such as
-    500; or bytes, the whole answer; or a function of the body, which returns the pieces that are sent, a moment apart:
-    where they are less than the body, the connection breaks.
+    404, or a function of the body, which returns the pieces that are sent: where they are less than the body, the
+    connection breaks.
     """
 
     protocol_version = "HTTP/1.1"
@@ -40,8 +39,6 @@ class _Handler(BaseHTTPRequestHandler):
             self.fault = next((next(f, None) for part, f in self.server.faults.items() if part in request), None)
         if isinstance(self.fault, int):
             return self._send(b"It went wrong", {}, with_body, status=self.fault)
-        if isinstance(self.fault, bytes):
-            return self._send(self.fault, {"Content-Type": "text/html"}, with_body)
         files = {str(f.relative_to(folder)): f for f in sorted(folder.rglob("*")) if f.is_file()}
         name = path.removeprefix(f"/{repo}/resolve/{revision}/")
         if path.startswith(f"/api/models/{repo}/tree/"):
@@ -75,7 +72,6 @@ class _Handler(BaseHTTPRequestHandler):
         pieces = self.fault(body) if callable(self.fault) else [body]
         for piece in pieces:
             self.wfile.write(piece)
-            time.sleep(0.1 if len(pieces) > 1 else 0)
         self.close_connection = sum(map(len, pieces)) < len(body)
 
     def log_message(self, *args):
@@ -103,13 +99,12 @@ def serve(folder, repo, revision):
         server.server_close()
 
 
-def run(code, endpoint, cache, before=(), **environment):
+def run(code, endpoint, cache):
     """Run Python code in the folder `cache`, with `endpoint` for the hub and downloads to that folder.
 
-    In a process of its own, because huggingface_hub reads its settings when it is imported; `before` are the words of a
-    command that starts it.
+    In a process of its own, because huggingface_hub reads its settings when it is imported.
     """
     settings = {"HF_ENDPOINT": endpoint, "HF_HOME": str(cache), "HF_HUB_OFFLINE": "0", "PYTHONPATH": str(ROOT)}
-    settings |= {"NO_PROXY": "127.0.0.1"} | environment
-    command = [*before, sys.executable, "-c", code]
+    settings |= {"NO_PROXY": "127.0.0.1"}
+    command = [sys.executable, "-c", code]
     return subprocess.run(command, env=os.environ | settings, cwd=cache, capture_output=True, text=True, timeout=300)
