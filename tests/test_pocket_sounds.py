@@ -12,10 +12,9 @@ def make(seed, *labels):
     return synthesise(np.random.default_rng(seed), Clip(*labels))
 
 
-@pytest.mark.parametrize("quality", QUALITIES)
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_kind_sounds(kind, quality):
-    for seed in range(5):
+def test_every_kind_sounds(kind):
+    for seed, quality in enumerate(QUALITIES):
         sound = make(seed, kind, None, quality)
         assert sound.shape == (CLIP_FRAMES * HOP,) and sound.dtype == np.float32
         assert np.isfinite(sound).all() and 0.01 < sound.std() and np.abs(sound).max() <= 1
