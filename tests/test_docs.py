@@ -1,4 +1,4 @@
-"""The glossary, the notes for teachers and the pages of the site keep step with the lessons."""
+"""README, glossary, notes for teachers and the pages of the site keep step with the lessons."""
 
 import json
 import re
@@ -7,68 +7,55 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from docs import build_site, lesson_minutes
-from notebooks import address
+from tools import build_site, lesson_minutes, rehearse
+from tools.execute import ROOT
 
-DOCS = address.HERE.parent / "docs"
-LESSONS = "\n".join(
-    "".join(cell["source"]) for notebook in lesson_minutes.lessons().values() for cell in notebook["cells"]
-)
-TERMS = re.findall(r"^- \*\*(.+?)\*\*: ", (DOCS / "glossary.md").read_text("utf-8"), re.M)
-TEACHING = (DOCS / "teaching.md").read_text("utf-8")
+DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "pocket" / "README.md"]
+TEACHING = (ROOT / "docs" / "teaching.md").read_text("utf-8")
+README = (ROOT / "README.md").read_text("utf-8")
+RECORD = json.loads(lesson_minutes.RECORD.read_text("utf-8"))
 
 
-def schedules():
-    """Name, minutes promised, and the rows (minutes, what) of each schedule."""
-    for title, body in re.findall(r"^### ([^\n]+ minutes)\n(.+?)(?=^#)", TEACHING, re.M | re.S):
-        rows = re.findall(r"^\| (\d+) \| (.+?) \|", body, re.M)
-        yield title, int(re.search(r"(\d+) minutes", title)[1]), [(int(minutes), what) for minutes, what in rows]
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_links_lead_somewhere(path):
+    text = re.sub(r"```.*?```", "", path.read_text("utf-8"), flags=re.DOTALL)
+    for target in re.findall(r"\]\((?!https?:|#|mailto:)([^)#\s]+)", text):
+        assert (path.parent / target).exists(), f"{path.name} links to {target}"
 
 
-def test_the_glossary_has_terms_in_order_and_each_once():
-    assert len(TERMS) > 50
-    assert [term.lower() for term in TERMS] == sorted({term.lower() for term in TERMS})
+def test_the_glossary_is_in_order():
+    terms = re.findall(r"^- \*\*(.+?)\*\*: ", (ROOT / "docs" / "glossary.md").read_text("utf-8"), re.M)
+    assert [term.lower() for term in terms] == sorted({term.lower() for term in terms})
 
 
-@pytest.mark.parametrize("term", TERMS)
-def test_a_term_of_the_glossary_stands_in_a_lesson(term):
-    assert re.search(rf"(?<![a-z]){re.escape(term)}s?(?![a-z])", LESSONS, re.I), (
-        f"no lesson says {term!r}: leave it out"
-    )
-
-
-def test_the_minutes_are_those_of_the_lessons_as_they_stand():
-    record = json.loads(lesson_minutes.RECORD.read_text("utf-8"))
-    assert TEACHING == lesson_minutes.with_tables(TEACHING, record), "run python docs/lesson_minutes.py"
-    readme = lesson_minutes.README.read_text("utf-8")
-    assert readme == lesson_minutes.with_minutes(readme, record), "run python docs/lesson_minutes.py"
-    stems = re.findall(r"(?m)^\| \d+ \| .*\(notebooks/(\w+)\.ipynb\).*\| \d+ \| \[!\[", readme)
-    assert stems == list(lesson_minutes.lessons()), "a lesson has no row with minutes in the README's table"
+def test_the_minutes_are_those_of_the_lessons_as_they_are():
+    assert TEACHING == lesson_minutes.with_table(TEACHING, RECORD), "run python tools/lesson_minutes.py"
+    assert README == lesson_minutes.with_minutes(README, RECORD), "run python tools/lesson_minutes.py"
+    stems = re.findall(r"(?m)^\| .*\(notebooks/(\w+)\.ipynb\).*\| \d+ \|$", README)
+    assert stems == list(lesson_minutes.lessons()), "a notebook has no row with minutes in the README's table"
 
 
 def test_every_lesson_has_notes_for_the_teacher():
     for stem, notebook in lesson_minutes.lessons().items():
-        title = "".join(notebook["cells"][0]["source"]).splitlines()[0].removeprefix("# ")
+        title = notebook.cells[0].source.splitlines()[0].removeprefix("# ")
         assert f"\n### {title}\n" in TEACHING, f"docs/teaching.md has no notes on {stem}, {title!r}"
 
 
-@pytest.mark.parametrize(
-    "title, promised, rows", list(schedules()), ids=lambda value: value if type(value) is str else ""
-)
-def test_a_schedule_adds_up_and_leaves_each_lesson_its_time(title, promised, rows):
+@pytest.mark.parametrize(("promised", "rows"), rehearse.schedules().items())
+def test_a_schedule_adds_up_and_leaves_each_lesson_its_time(promised, rows):
     assert sum(minutes for minutes, _ in rows) == promised
-    record, needed = json.loads(lesson_minutes.RECORD.read_text("utf-8"))["lessons"], {}
-    for stem, notebook in lesson_minutes.lessons().items():
-        _, exercises, together, _ = lesson_minutes.lesson_minutes(notebook, record.get(stem, {}))
-        needed[int(stem[:2])] = together - exercises
     for minutes, what in rows:
-        lesson = re.match(r"lesson (\d+)", what)
-        if lesson:
-            assert minutes >= needed[int(lesson[1])], f"{title}: {what} needs {needed[int(lesson[1])]:.0f} minutes"
+        if path := rehearse.notebook_of(what):
+            notebook = nbformat.read(path, 4)
+            needed = lesson_minutes.whole(path.stem, notebook, RECORD) - lesson_minutes.minutes(notebook)[1]
+            assert minutes >= needed, f"{what} needs {needed:.0f} minutes without exercises"
 
 
-def test_there_are_three_schedules():
-    assert len(list(schedules())) == 3
+def test_every_figure_in_the_readme_is_in_the_results():
+    results = (ROOT / "docs" / "results.md").read_text("utf-8")
+    prose = re.sub(r"(?s:```.*?```)|^\|.*notebooks/.*$", "", README, flags=re.MULTILINE)
+    figures = re.findall(r"\d[\d.,]*(?:x| (?:s|dB|%|GB|MB))(?![\w.])", prose)
+    assert figures and not [figure for figure in figures if figure not in results]
 
 
 @pytest.mark.parametrize(
@@ -80,6 +67,7 @@ def test_there_are_three_schedules():
         ("[folder](../pocket)", "[folder](https://github.com/a/b/tree/main/pocket)"),
         ("[![Open in Colab](https://x.org/badge.svg)](https://x.org/run)", "[Open in Colab](https://x.org/run)"),
         ("[below](#measure)", "[below](#measure)"),
+        ("![alt](../docs/ladder.png)", "![alt](../docs/ladder.png)"),
     ],
 )
 def test_links_are_made_to_fit_the_site(text, fitted):
@@ -87,7 +75,13 @@ def test_links_are_made_to_fit_the_site(text, fitted):
     assert build_site.localise(text, Path("notebooks/02_x.ipynb"), pages, "https://github.com/a/b") == fitted
 
 
-def test_controls_are_shown_as_they_stood():
+def test_without_a_public_address_the_site_links_to_none():
+    text = "[![Open in Colab](https://x.org/b.svg)](https://x.org/run)\n\nSee [the script](../pocket/train.py)."
+    fitted = build_site.localise(text, Path("notebooks/02_x.ipynb"), set(), "https://github.com/OWNER/REPOSITORY")
+    assert fitted == "See the script."
+
+
+def test_controls_are_shown_as_they_were():
     state = {
         "box": {"model_name": "VBoxModel", "state": {"children": ["IPY_MODEL_tick", "IPY_MODEL_choice"]}},
         "tick": {"model_name": "CheckboxModel", "state": {"description": "SDPA & more", "value": True}},
@@ -106,7 +100,7 @@ def test_a_lesson_on_the_site_tells_nothing_of_the_machine_it_ran_on():
 def test_bars_that_have_filled_up_are_left_out():
     view = {"application/vnd.jupyter.widget-view+json": {"model_id": "bar"}, "text/plain": "HBox()"}
     bar = nbformat.v4.new_output("display_data", data=view)
-    kept = nbformat.v4.new_output("stream", text="100 % of the parts are loaded")
+    kept = nbformat.v4.new_output("stream", text="100 % of the components are loaded")
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1", outputs=[bar, kept])])
     state = {"bar": {"model_name": "FloatProgressModel", "state": {"value": 4.0, "max": 4.0}}}
     notebook.metadata["widgets"] = {"application/vnd.jupyter.widget-state+json": {"state": state}}

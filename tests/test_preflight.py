@@ -61,7 +61,7 @@ def test_the_command_on_a_machine_without_any_package():
     assert "Traceback" not in done.stdout + done.stderr
     lines = done.stdout.splitlines()
     assert sum(" green " in line for line in lines) >= 2  # Python and the disk
-    red = [line for line in lines if " red " in line]
+    red = [line for line in lines if line.startswith(preflight.SIGNS["red"])]
     assert len(red) >= 6 and all("cannot be checked" in line for line in red)
     assert sum("pip install -r requirements.txt" in line for line in lines) >= len(red)
 

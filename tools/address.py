@@ -1,7 +1,8 @@
-"""Write the course's public address into README and notebooks: `python tools/address.py`.
+"""Write the course's public address where it is needed: `python tools/address.py`.
 
-The address stands in one place, `[project.urls]` in pyproject.toml. From it this script writes the Colab badges and the
-set-up cell of each lesson; run it after changing the address.
+The address stands in one place, `[project.urls]` in pyproject.toml. From it this script writes the Colab badge and the
+set-up cell of each notebook, the links at the top of the README, and the citation; run it after changing the address.
+As long as the address is the placeholder, README and citation hold no link to it.
 """
 
 import re
@@ -12,7 +13,9 @@ import nbformat
 
 COURSE = Path(__file__).resolve().parents[1]
 NOTEBOOKS = COURSE / "notebooks"
-COLAB = "https://colab.research.google.com/github"
+GITHUB, COLAB = "https://github.com/", "https://colab.research.google.com/github"
+BEGIN, END = "<!-- links: written by tools/address.py -->", "<!-- end of links -->"
+UNKNOWN = "Links to Colab, Codespaces and the site appear here as soon as the course has a public address."
 
 
 def repository():
@@ -21,21 +24,26 @@ def repository():
     return project["urls"]["Repository"].rstrip("/")
 
 
-def badges(text, address):
-    """Make the Colab links of a text lead to the notebooks at an address, such as https://github.com/OWNER/REPOSITORY."""
-    place = f"{COLAB}/{address.removeprefix('https://github.com/')}/blob/main/"
-    return re.sub(rf"{COLAB}/[^)]*?/blob/main/", lambda _: place, text)
+def is_set(address):
+    """Whether an address is a real one."""
+    return not address.endswith("OWNER/REPOSITORY")
 
 
-def addressed(notebook, name, address):
+def site(address):
+    """Where GitHub Pages shows the site of a repository."""
+    owner, name = address.removeprefix(GITHUB).split("/")
+    return f"https://{owner.lower()}.github.io/{name}/"
+
+
+def addressed(notebook, place, address):
     """Put an address into the badge and the set-up cell of a notebook.
 
     Parameters
     ----------
     notebook : nbformat.NotebookNode
         Changed in place.
-    name : str
-        Its file name.
+    place : str
+        Its file, relative to the course's folder.
     address : str
         Such as https://github.com/OWNER/REPOSITORY.
 
@@ -45,18 +53,45 @@ def addressed(notebook, name, address):
         Whether anything changed.
     """
     before = [cell.source for cell in notebook.cells]
+    badge = f"({COLAB}/{address.removeprefix(GITHUB)}/blob/main/{place})"
     for cell in notebook.cells:
-        cell.source = badges(re.sub(rf"({COLAB}/[^)]*/)[^)/]*\)", rf"\g<1>{name})", cell.source), address)
+        cell.source = re.sub(rf"\({COLAB}/[^)]*\)", lambda _: badge, cell.source)
         if cell.id == "set-up":
-            cell.source = re.sub(r'address = "[^"]*"', lambda _: f'address = "{address}"', cell.source)
+            cell.source = re.sub(
+                r"(!git clone .*) \S+ course$", rf"\1 {address} course", cell.source, flags=re.MULTILINE
+            )
     return before != [cell.source for cell in notebook.cells]
 
 
-if __name__ == "__main__":
-    readme = COURSE / "README.md"
-    readme.write_text(badges(readme.read_text(encoding="utf-8"), repository()), encoding="utf-8")
+def with_links(readme, address):
+    """Put the links to Colab, Codespaces and the site between their two marks in the README."""
+    name = address.removeprefix(GITHUB)
+    links = (
+        f"[Open the tour in Colab]({COLAB}/{name}/blob/main/notebooks/00_tour.ipynb) · "
+        f"[Open it in Codespaces](https://codespaces.new/{name}?quickstart=1) · [Read and hear it]({site(address)})"
+    )
+    before, after = readme.split(BEGIN)[0], readme.split(END)[1]
+    return f"{before}{BEGIN}\n{links if is_set(address) else UNKNOWN}\n{END}{after}"
+
+
+def with_citation(citation, address):
+    """Put the addresses of repository and site into a CITATION.cff."""
+    rest = re.sub(r"^(repository-code|url): .*\n", "", citation, flags=re.MULTILINE)
+    return rest + (f'repository-code: "{address}"\nurl: "{site(address)}"\n' if is_set(address) else "")
+
+
+def main():
+    """Write the address everywhere."""
+    address = repository()
+    for name, change in {"README.md": with_links, "CITATION.cff": with_citation}.items():
+        file = COURSE / name
+        file.write_text(change(file.read_text(encoding="utf-8"), address), encoding="utf-8")
     for path in sorted(NOTEBOOKS.rglob("*.ipynb")):
         notebook = nbformat.read(path, 4)
-        if addressed(notebook, path.name, repository()):
+        if addressed(notebook, path.relative_to(COURSE).as_posix(), address):
             nbformat.write(notebook, path)
-            print(f"{path.name}: now points to {repository()}")
+            print(f"{path.name}: now points to {address}")
+
+
+if __name__ == "__main__":
+    main()

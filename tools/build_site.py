@@ -3,14 +3,13 @@
     pip install -e ".[site]"
     python tools/build_site.py
 
-writes docs/_site and says where its first page lies. The lessons are executed on the embedded checkpoint, one after the
-other, and what they give is kept in .cache/site: the next build executes only those whose code, helpers, checkpoint or
-libraries have changed. `--lessons 01 02` builds some of them, and `--mocked` runs them with the small parameters of
-the tests, to try the site itself in a few minutes.
+writes docs/_site and says where its first page is. The notebooks are executed on the embedded checkpoint, one after
+the other (tools/execute.py); the next build executes only those whose code, helpers, checkpoint or libraries have
+changed. `--lessons 01 02` builds some of them, and `--mocked` runs them with the small parameters of the tests, to try
+the site itself in a few minutes.
 """
 
 import argparse
-import hashlib
 import html
 import importlib.util
 import os
@@ -18,105 +17,24 @@ import re
 import shutil
 import sys
 import tempfile
-from importlib.metadata import version
 from pathlib import Path
 
 import nbformat
-from nbclient import NotebookClient
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 from tools import address  # noqa: E402
+from tools.execute import CACHE, executed, notebooks  # noqa: E402
 
-INDEX = """
-These pages show one run of each lesson, on *pocket*; what "your own numbers" say there are those of that run.
-
-```{toctree}
+INTRODUCTION = "\nThese pages show one run of each notebook, on *pocket*: the numbers are those of that run.\n"
+TOCTREE = """
+```{{toctree}}
 :hidden:
-:caption: Lessons
+:caption: {caption}
 
-LESSONS
-```
-
-```{toctree}
-:hidden:
-:caption: Beside the lessons
-
-DOCUMENTS
+{pages}
 ```
 """
-
-
-def execute(path, cache, board, mocked=False):
-    """Give a notebook its outputs: from the cache, or else by running it.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-        A lesson.
-    cache : pathlib.Path
-        Folder of executed lessons, and of the scoreboard that each of them left.
-    board : pathlib.Path or None
-        The scoreboard that the lesson before left; None for the first.
-    mocked : bool
-        Run it with the values that stand in the metadata of its parameter cell, for tests.
-
-    Returns
-    -------
-    notebook : nbformat.NotebookNode
-        With outputs, the seconds of each cell (metadata `execution`) and the state of its controls.
-    board : pathlib.Path
-        The scoreboard after it.
-
-    Raises
-    ------
-    nbclient.exceptions.CellExecutionError
-        If a cell fails.
-    """
-    notebook = nbformat.read(path, 4)
-    done = cache / f"{path.stem}-{_fingerprint(notebook, mocked)}.ipynb"
-    board_after = done.with_suffix(".json")
-    if not done.exists():
-        print(f"{path.name}: executing", flush=True)
-        running = nbformat.read(path, 4)
-        for cell in running.cells:
-            values = cell.metadata.get("nbmake", {}).get("mock", {}).items() if mocked else ()
-            cell.source = "\n".join([cell.source, *(f"{name} = {value!r}" for name, value in values)])
-        working_board = cache / "scoreboard.json"
-        working_board.unlink(missing_ok=True)
-        if board and board.stat().st_size:
-            shutil.copy(board, working_board)
-        folders = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-        settings = {"AUDIOLDM2_CHECKPOINT": "pocket", "AUDIOLDM2_SCOREBOARD": str(working_board)}
-        settings |= {"HF_HUB_OFFLINE": "1", "PYTHONPATH": folders}
-        client = NotebookClient(running, timeout=None, resources={"metadata": {"path": str(path.parent)}})
-        client.execute(env=os.environ | settings)
-        board_after.write_text(working_board.read_text("utf-8") if working_board.exists() else "", "utf-8")
-        nbformat.write(running, done)
-    executed = nbformat.read(done, 4)
-    outputs = {cell.id: cell for cell in executed.cells if cell.cell_type == "code"}
-    for cell in notebook.cells:  # the code is the same, the prose may be newer
-        if cell.cell_type == "code":
-            cell.update({key: outputs[cell.id][key] for key in ("outputs", "execution_count")})
-            cell.metadata["execution"] = outputs[cell.id].metadata.get("execution", {})
-    notebook.metadata["widgets"] = executed.metadata.get("widgets", {})
-    return notebook, board_after
-
-
-def _fingerprint(notebook, mocked):
-    """What an executed lesson depends on, as a short text."""
-    digest = hashlib.sha256(
-        repr([mocked, *(version(name) for name in ("torch", "diffusers", "transformers"))]).encode()
-    )
-    for cell in notebook.cells:
-        if cell.cell_type == "code":
-            digest.update(repr((cell.id, cell.source, mocked and cell.metadata.get("nbmake"))).encode())
-    files = [*(ROOT / "notebooks").glob("*.py")]
-    for folder in ("helpers", "pocket/checkpoint", "benchmarks/results"):
-        files += [file for file in (ROOT / folder).rglob("*") if file.is_file() and "__pycache__" not in file.parts]
-    for file in sorted(files):
-        digest.update(file.relative_to(ROOT).as_posix().encode() + file.read_bytes())
-    return digest.hexdigest()[:16]
 
 
 def page(notebook):
@@ -126,8 +44,6 @@ def page(notebook):
         if cell.cell_type != "code":
             continue
         cell.outputs = [output for output in cell.outputs if not _is_progress(output, state)]
-        if cell.id == "set-up" or cell.id.endswith("-figure"):
-            cell.metadata["tags"] = [*cell.metadata.get("tags", []), "hide-input"]
         for output in cell.outputs:
             data = output.get("data", {})
             view = data.pop("application/vnd.jupyter.widget-view+json", None)
@@ -206,8 +122,9 @@ def _control(model_id, state):
 def localise(text, path, pages, repository):
     """Make the links of a text fit the site.
 
-    What has a page keeps its link, any other file of the repository is linked where the repository is published, and
-    pictures from other servers become their alternative text.
+    What has a page keeps its link, any other file of the repository is linked where the repository is published (as
+    long as it has no public address, the link is only text), and pictures from other servers become their alternative
+    text.
 
     Parameters
     ----------
@@ -226,30 +143,30 @@ def localise(text, path, pages, repository):
     """
 
     def link(found):
-        target, anchor = found[1], found[2] or ""
+        label, target, anchor = found[1], found[2], found[3] or ""
         file = Path(os.path.normpath(path.parent / target))
         if file.as_posix() in pages or found[0].endswith((".png)", ".svg)")):
             return found[0]
         kind = "tree" if (ROOT / file).is_dir() else "blob"
-        return f"]({repository}/{kind}/main/{file.as_posix()}{anchor})"
+        return f"[{label}]({repository}/{kind}/main/{file.as_posix()}{anchor})" if address.is_set(repository) else label
 
     text = re.sub(r"!\[([^\]]*)\]\(https?:[^)]*\)", r"\1", text)
-    return re.sub(r"\]\((?!https?:|#|mailto:)([^)#\s]+)(#[^)\s]*)?\)", link, text)
+    if not address.is_set(repository):
+        text = re.sub(r"\[Open in Colab\]\([^)]*\)\n*", "", text)
+    return re.sub(r"(?<!!)\[([^\]]*)\]\((?!https?:|#|mailto:)([^)#\s]+)(#[^)\s]*)?\)", link, text)
 
 
-def build(out, cache, lessons, mocked=False):
-    """Execute lessons and write the site.
+def build(out, paths, mocked=False, cache=CACHE):
+    """Execute notebooks and write the site.
 
     Parameters
     ----------
     out : pathlib.Path
         Folder for the site; what an earlier build left there is removed.
-    cache : pathlib.Path
-        Folder of executed lessons.
-    lessons : list of pathlib.Path
-        In the order of the course.
-    mocked : bool
-        As in `execute`.
+    paths : list of pathlib.Path
+        The notebooks, in the order of the course.
+    mocked, cache
+        As in `tools.execute.executed`.
 
     Returns
     -------
@@ -267,30 +184,34 @@ def build(out, cache, lessons, mocked=False):
 
     if out.exists() and any(out.iterdir()) and not (out / "searchindex.js").exists():
         raise FileExistsError(f"{out} holds something else than a site: name an empty folder with --out.")
-    cache.mkdir(parents=True, exist_ok=True)
-    documents = sorted(path.relative_to(ROOT) for path in (ROOT / "docs").glob("*.md"))
-    documents = [Path("README.md"), Path("pocket/README.md"), *documents]
-    pages = {path.as_posix() for path in [*documents, *(lesson.relative_to(ROOT) for lesson in lessons)]}
-    repository, board = address.repository(), None
+    documents = [Path("README.md"), *sorted(path.relative_to(ROOT) for path in (ROOT / "docs").glob("*.md"))]
+    documents += [Path("pocket/README.md"), Path("CONTRIBUTING.md")]
+    lessons = [path.relative_to(ROOT) for path in paths]
+    pages = {path.as_posix() for path in [*documents, *lessons]}
     with tempfile.TemporaryDirectory() as folder:
         source, site = Path(folder) / "source", Path(folder) / "site"  # myst-nb leaves notebooks beside the site
         for document in documents:
-            text = localise((ROOT / document).read_text("utf-8"), document, pages, repository)
+            text = localise((ROOT / document).read_text("utf-8"), document, pages, address.repository())
             for picture in re.findall(r"\]\(((?!https?:)[^)]+\.(?:png|svg))\)", text):
                 (source / document.parent / picture).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(ROOT / document.parent / picture, source / document.parent / picture)
             _write(source / document, text)
-        for lesson in lessons:
-            notebook, board = execute(lesson, cache, board, mocked)
-            notebook = page(notebook)
+        for path, lesson in zip(paths, lessons, strict=True):
+            notebook = page(executed(path, mocked, cache))
             for cell in notebook.cells:
                 if cell.cell_type == "markdown":
-                    cell.source = localise(cell.source, lesson.relative_to(ROOT), pages, repository)
-            _write(source / lesson.relative_to(ROOT), nbformat.writes(notebook))
+                    cell.source = localise(cell.source, lesson, pages, address.repository())
+            _write(source / lesson, nbformat.writes(notebook))
+        sections = {
+            "Lessons": [lesson for lesson in lessons if "deeper" not in lesson.parts],
+            "Deeper": [lesson for lesson in lessons if "deeper" in lesson.parts],
+            "Beside the lessons": documents[1:],
+        }
         first = source / "README.md"
-        index = INDEX.replace("LESSONS", "\n".join(f"notebooks/{lesson.stem}" for lesson in lessons))
-        index = index.replace("DOCUMENTS", "\n".join(path.with_suffix("").as_posix() for path in documents[1:]))
-        _write(first, first.read_text("utf-8") + index)
+        for caption, members in sections.items():
+            lines = "\n".join(member.with_suffix("").as_posix() for member in members)
+            sections[caption] = TOCTREE.format(caption=caption, pages=lines) if members else ""
+        _write(first, "".join([first.read_text("utf-8"), INTRODUCTION, *sections.values()]))
         settings = ["-q", "-D", "root_doc=README", "-c", str(ROOT / "docs" / "site")]
         if sphinx([*settings, "-d", str(source / ".doctrees"), str(source), str(site)]):
             raise RuntimeError("Sphinx could not build the site: its message stands above.")
@@ -308,25 +229,23 @@ def _write(path, text):
 def main():
     """Read the command line, build, and say what was built."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--lessons", nargs="+", metavar="NN", help="numbers of the lessons, such as 01 02; default all")
+    parser.add_argument(
+        "--lessons", nargs="+", default=[], metavar="NN", help="some of them, such as 01 02; default all"
+    )
     parser.add_argument("--mocked", action="store_true", help="run them with the small parameters of the tests")
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "_site", help="folder for the site")
-    parser.add_argument("--cache", type=Path, default=ROOT / ".cache" / "site", help="folder for executed lessons")
+    parser.add_argument("--cache", type=Path, default=CACHE, help="folder for executed notebooks")
     arguments = parser.parse_args()
     absent = [name for name in ("sphinx", "myst_nb", "furo", "latex2mathml") if not importlib.util.find_spec(name)]
     if absent:
-        parser.error(f"{', '.join(absent)} not installed: run pip install -e ".[site]" first")
-    found = sorted(address.NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
-    wanted = arguments.lessons or [path.name[:2] for path in found]
-    missing = set(wanted) - {path.name[:2] for path in found}
+        parser.error(f'{", ".join(absent)} not installed: run pip install -e ".[site]" first')
+    missing = [beginning for beginning in arguments.lessons if not notebooks(beginning)]
     if missing:
-        parser.error(
-            f"there is no lesson {', '.join(sorted(missing))}; there are {', '.join(p.name[:2] for p in found)}"
-        )
-    lessons = [path for path in found if path.name[:2] in wanted]
-    first = build(arguments.out.resolve(), arguments.cache.resolve(), lessons, arguments.mocked)
+        parser.error(f"there is no lesson {', '.join(missing)}; there are {', '.join(p.stem for p in notebooks())}")
+    lessons = notebooks(*arguments.lessons)
+    first = build(arguments.out.resolve(), lessons, arguments.mocked, arguments.cache.resolve())
     size = sum(file.stat().st_size for file in first.parent.rglob("*") if file.is_file())
-    print(f"{len(lessons)} lessons, {size / 1e6:.1f} MB: {first}")
+    print(f"{len(lessons)} notebooks, {size / 1e6:.1f} MB: {first}")
 
 
 if __name__ == "__main__":

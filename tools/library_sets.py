@@ -1,70 +1,107 @@
-"""Prove the ranges in requirements.txt: `python tools/library_sets.py` runs the lessons with other sets of libraries.
+"""Prove the ranges in pyproject.toml: `python tools/library_sets.py [SET ...]` runs the course with other libraries.
 
-Each set gets a virtual environment of its own in `.cache/library-sets`, in which the tests of the helpers and all
-lessons run. That takes a quarter of an hour for each set on two cores. It prints a table with what was installed.
+For each set: a virtual environment in .cache/library-sets, the preflight, the tests of the helpers, and all notebooks.
+That takes up to half an hour a set on two cores, and 7 GB of disk. What was installed and what came out goes to
+benchmarks/results/library-sets.json. `--venv SET=FOLDER` installs into an environment that is there already.
 """
 
 import argparse
 import json
+import os
 import re
 import subprocess
 import sys
+import tomllib
 import venv
-from datetime import UTC, datetime
+from datetime import date
 from pathlib import Path
 
-COURSE = Path(__file__).resolve().parent.parent
-REQUIREMENTS = (COURSE / "requirements.txt").read_text(encoding="utf-8").splitlines()
-TESTS = (*sorted(f"tests/{path.name}" for path in (COURSE / "tests").glob("test_helpers_*.py")), "notebooks")
-SHOWN = ("torch", "diffusers", "transformers", "accelerate", "numpy", "ipywidgets", "ipython")
-# What Google Colab had installed in August 2026, but for torch, of which it has a CUDA build.
-COLAB = ("diffusers==0.39.*", "transformers==5.15.*", "numpy==2.1.3", "ipywidgets==7.7.1", "ipython==7.34.0")
-# The lower bounds, but for torch: which versions of it can be had differs between systems.
-OLDEST = tuple(
-    f"{name}=={version}.*"
-    for name, version in re.findall(r"^([\w-]+)>=([\d.]+)", "\n".join(REQUIREMENTS), re.MULTILINE)
-    if name not in ("torch", "jupyterlab")
-)
-SETS = {"newest": (), "Colab": COLAB, "oldest": OLDEST}
+from packaging.requirements import Requirement
+
+COURSE = Path(__file__).resolve().parents[1]
+RECORD = COURSE / "benchmarks" / "results" / "library-sets.json"
+SHOWN = ("torch", "diffusers", "transformers", "accelerate", "numpy", "librosa", "soundfile", "ipywidgets", "ipython")
+# What Google Colab had in August 2026. Its torch is a CUDA build of this release.
+COLAB = ("torch==2.11.0", "diffusers==0.39.0", "transformers==5.15.*", "numpy==2.1.3", "ipywidgets==7.7.1")
+COLAB = (*COLAB, "ipython==7.34.0")
+NEWEST = ("torch==2.14.1",)  # pip takes the newest of all others
 
 
-def install(name, constraints):
-    """Make the set's virtual environment, without JupyterLab: Colab has none, and no test needs it."""
-    folder = COURSE / ".cache" / "library-sets" / name
-    venv.create(folder, with_pip=True, clear=True)
-    python = folder / ("Scripts" if sys.platform == "win32" else "bin") / "python"
-    wanted = folder / "requirements.txt"
-    lines = [line for line in REQUIREMENTS if not line.startswith(("jupyterlab", "-e"))]
-    wanted.write_text("\n".join([*lines, f"-e {COURSE}"]), encoding="utf-8")
-    (folder / "constraints.txt").write_text("\n".join(constraints), encoding="utf-8")
-    command = [python, "-m", "pip", "install", "--quiet", "-r", wanted, "-c", folder / "constraints.txt"]
-    subprocess.run(command, check=True)
-    return python
+def requirements():
+    """The libraries that the course and its tests need, from pyproject.toml; Colab has no JupyterLab.
+
+    Raises
+    ------
+    ValueError
+        If there are none: every set would pass.
+    """
+    project = tomllib.loads((COURSE / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    found = [Requirement(line) for line in [*project["dependencies"], *project["optional-dependencies"]["test"]]]
+    if not found:
+        raise ValueError("pyproject.toml names no libraries.")
+    return found
+
+
+def oldest():
+    """Pin every library that has a lower bound to it."""
+    bounds = {wanted.name: s.version for wanted in requirements() for s in wanted.specifier if s.operator == ">="}
+    return tuple(f"{name}=={version}.*" for name, version in bounds.items())
+
+
+def install(python, pins):
+    """Install the course's libraries with the set's versions, but not the course: Colab has only a clone."""
+    wanted = [str(requirement) for requirement in requirements()]
+    subprocess.run([python, "-m", "pip", "install", "--quiet", "--upgrade", *wanted, *pins], check=True)
 
 
 def versions(python):
-    """Name what is installed, such as "torch 2.13.0, diffusers 0.42.1"."""
+    """Version of each library that is shown, and of Python."""
     listed = subprocess.run([python, "-m", "pip", "list", "--format=json"], check=True, capture_output=True).stdout
-    found = {package["name"]: package["version"] for package in json.loads(listed)}
-    return ", ".join(f"{name} {found[name]}" for name in SHOWN)
+    found = {package["name"].lower(): package["version"] for package in json.loads(listed)}
+    python = subprocess.run([python, "--version"], capture_output=True, text=True).stdout.split()[1]
+    return {"python": python} | {name: found.get(name) for name in SHOWN}
+
+
+def prove(python):
+    """Run preflight, tests of the helpers and notebooks; return the last line of each, and whether all passed."""
+    environment = os.environ | {"PYTHONPATH": str(COURSE), "HF_HUB_OFFLINE": "1"}
+    tests = sorted(f"tests/{path.name}" for path in (COURSE / "tests").glob("test_helpers_*.py"))
+    commands = {
+        "preflight": [python, "tools/check_your_machine.py"],
+        "helpers": [python, "-m", "pytest", "-q", *tests],
+        "notebooks": [python, "-m", "pytest", "-q", "notebooks"],
+    }
+    closing, passed = {}, True
+    for name, command in commands.items():
+        run = subprocess.run(command, cwd=COURSE, env=environment, text=True, encoding="utf-8", stdout=subprocess.PIPE)
+        print(run.stdout, flush=True)
+        passed &= run.returncode == 0
+        closing[name] = re.sub(r" in [\d.]+s.*", "", run.stdout.strip().splitlines()[-1].strip("= "))
+    return closing, passed
 
 
 def main():
-    """Run the sets that are asked for; exit with 1 if a test fails in one."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("sets", nargs="*", metavar="SET", help=f"{', '.join(SETS)}; all by default")
-    names = parser.parse_args().sets or list(SETS)
-    for name in set(names) - set(SETS):
-        parser.error(f"there is no set {name!r}: choose from {', '.join(SETS)}")
-    rows, failed = [], False
+    """Run the sets that are asked for; exit with 1 if one fails."""
+    sets = {"oldest": oldest(), "Colab": COLAB, "newest": NEWEST}
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sets", nargs="*", metavar="SET", help=f"{', '.join(sets)}; all by default")
+    parser.add_argument("--venv", nargs="+", default=[], metavar="SET=FOLDER", help="virtual environments to use")
+    arguments = parser.parse_args()
+    names, folders = arguments.sets or list(sets), dict(pair.split("=", 1) for pair in arguments.venv)
+    for name in {*names, *folders} - set(sets):
+        parser.error(f"there is no set {name!r}: choose from {', '.join(sets)}")
+    record, failed = json.loads(RECORD.read_text(encoding="utf-8")) if RECORD.exists() else {}, False
     for name in names:
-        python = install(name, SETS[name])
-        run = subprocess.run([python, "-m", "pytest", "-q", *TESTS], cwd=COURSE, text=True, stdout=subprocess.PIPE)
-        print(run.stdout)
-        failed |= run.returncode != 0
-        closing = run.stdout.strip().splitlines()[-1].strip("= ")
-        rows.append(f"| {name} | {versions(python)} | {closing} | {datetime.now(UTC).date()} |")
-        print("\n| set | versions | tests | date |\n|---|---|---|---|", *rows, sep="\n", flush=True)
+        folder = Path(folders.get(name, COURSE / ".cache" / "library-sets" / name))
+        if name not in folders:
+            venv.create(folder, with_pip=True, clear=True)
+        python = folder / ("Scripts" if sys.platform == "win32" else "bin") / "python"
+        install(python, sets[name])
+        closing, passed = prove(python)
+        failed |= not passed
+        record[name] = {"date": f"{date.today()}", "passed": passed, "versions": versions(python)} | closing
+        RECORD.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        print(f"{name}: {'passed' if passed else 'FAILED'}: {closing}", flush=True)
     sys.exit(failed)
 
 

@@ -1,4 +1,4 @@
-"""How Sphinx turns the notebooks into pages that open from disk. Called by docs/build_site.py."""
+"""How Sphinx turns the notebooks into pages that open from disk. Called by tools/build_site.py."""
 
 import re
 from pathlib import Path

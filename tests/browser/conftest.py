@@ -11,7 +11,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def server(folder):
-    pytest.importorskip("playwright", reason="playwright is missing: pip install -r requirements-browser.txt")
+    pytest.importorskip("playwright", reason='playwright is missing: pip install -e ".[browser]"')
     with lab.jupyterlab(folder) as server:
         yield server
 

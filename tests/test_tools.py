@@ -1,0 +1,121 @@
+"""The commands of the maintainers, without running a notebook."""
+
+import subprocess
+import sys
+import types
+
+import nbformat
+import pytest
+from packaging.requirements import Requirement
+
+from tools import address, handouts, lesson_metrics, library_sets, rehearse, strip_outputs
+from tools.execute import ROOT, notebooks, seconds
+
+PLACEHOLDER, REAL = "https://github.com/OWNER/REPOSITORY", "https://github.com/Someone/course"
+PATHS = notebooks()
+
+
+def notebook(*cells):
+    """A notebook of (id, source) pairs; an id that ends in -text is a text."""
+    made = []
+    for cell_id, source in cells:
+        kind = nbformat.v4.new_markdown_cell if cell_id.endswith("text") else nbformat.v4.new_code_cell
+        made.append(kind(source, id=cell_id))
+    return nbformat.v4.new_notebook(cells=made)
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+def test_badge_and_set_up_hold_the_address_of_pyproject_and_follow_it(path):
+    place = path.relative_to(ROOT).as_posix()
+    lesson = nbformat.read(path, 4)
+    assert not address.addressed(lesson, place, address.repository()), "run python tools/address.py"
+    assert address.addressed(lesson, place, REAL)
+    sources = {cell.id: cell.source for cell in lesson.cells}
+    assert f"({address.COLAB}/Someone/course/blob/main/{place})" in sources["title"]
+    assert f"\n    !git clone --quiet --depth 1 {REAL} course\n" in sources["set-up"]
+
+
+def test_the_readme_holds_links_only_to_a_real_address():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert readme == address.with_links(readme, address.repository()), "run python tools/address.py"
+    moved = address.with_links(readme, REAL)
+    assert f"{address.COLAB}/Someone/course/blob/main/notebooks/00_tour.ipynb" in moved
+    assert "https://codespaces.new/Someone/course" in moved and "https://someone.github.io/course/" in moved
+    assert address.with_links(moved, PLACEHOLDER) == address.with_links(readme, PLACEHOLDER)
+    assert "OWNER" not in address.with_links(moved, PLACEHOLDER)
+
+
+def test_the_citation_holds_only_a_real_address():
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert citation == address.with_citation(citation, address.repository()), "run python tools/address.py"
+    moved = address.with_citation(citation, REAL)
+    assert f'repository-code: "{REAL}"' in moved
+    assert "OWNER" not in address.with_citation(moved, PLACEHOLDER)
+
+
+def test_library_sets_refuse_an_empty_list(monkeypatch):
+    empty = {"project": {"dependencies": [], "optional-dependencies": {"test": []}}}
+    monkeypatch.setattr(library_sets.tomllib, "loads", lambda text: empty)
+    with pytest.raises(ValueError, match="names no libraries"):
+        library_sets.requirements()
+
+
+def test_the_sets_stay_within_the_ranges():
+    wanted = {requirement.name: requirement.specifier for requirement in library_sets.requirements()}
+    assert len(wanted) > 10
+    for pin in map(Requirement, (*library_sets.oldest(), *library_sets.COLAB, *library_sets.NEWEST)):
+        version = next(iter(pin.specifier)).version.removesuffix(".*")
+        assert pin.name == "ipython" or wanted[pin.name].contains(version), pin
+    assert any(pin.startswith("torch==2.11") for pin in library_sets.oldest())
+
+
+def test_a_set_that_fails_is_recorded_and_fails_the_command(monkeypatch, tmp_path):
+    monkeypatch.setattr(library_sets, "RECORD", tmp_path / "record.json")
+    monkeypatch.setattr(library_sets, "install", lambda python, pins: None)
+    monkeypatch.setattr(library_sets, "versions", lambda python: {})
+    failed = types.SimpleNamespace(returncode=1, stdout="1 failed in 3.21s")
+    monkeypatch.setattr(library_sets.subprocess, "run", lambda *args, **kwargs: failed)
+    monkeypatch.setattr(sys, "argv", ["library_sets.py", "newest", "--venv", f"newest={tmp_path}"])
+    with pytest.raises(SystemExit) as ended:
+        library_sets.main()
+    assert ended.value.code
+    assert '"passed": false' in library_sets.RECORD.read_text() and "1 failed" in library_sets.RECORD.read_text()
+
+
+def test_metrics_count_what_is_read_before_the_change():
+    lesson = notebook(("card-text", "two words"), ("parameters", "A = 1"), ("load", "a\nb\n\nc"), ("change", "d"))
+    lesson.cells.insert(1, nbformat.v4.new_code_cell("hidden", metadata={"jupyter": {"source_hidden": True}}))
+    assert lesson_metrics.metrics(lesson) == (4, 6, 1, 3, 3, 2, 2)
+
+
+@pytest.mark.parametrize(
+    ("solved", "text", "code"),
+    [(False, "Do it.", "answer = None  # your line instead\nhelpers.check(answer == 1, 'no')"),
+     (True, "Do it.", "answer = 1\nhelpers.check(answer == 1, 'no')")],
+)  # fmt: skip
+def test_handouts_are_made_with_and_without_solutions(solved, text, code):
+    task = "Do it.\n\n<details><summary>Solution</summary>\n\n```python\nanswer = 1\n```\n</details>"
+    stub = "answer = None  # your line instead\nhelpers.check(answer == 1, 'no')"
+    made = handouts.handout(notebook(("exercises-text", task), ("exercise-1", stub)), solved)
+    assert [cell.source for cell in made.cells] == [text, code]
+
+
+def test_every_schedule_can_be_rehearsed():
+    assert set(rehearse.schedules()) == {90, 240}
+    for rows in rehearse.schedules().values():
+        assert sum(rehearse.notebook_of(what) is not None for _, what in rows) >= 3
+    done = subprocess.run([sys.executable, ROOT / "tools" / "rehearse.py", "7"], capture_output=True, text=True)
+    assert done.returncode and "There is no such schedule" in done.stderr
+
+
+def test_seconds_of_an_executed_notebook():
+    times = {"iopub.execute_input": "2026-01-01T10:00:00.5Z", "shell.execute_reply": "2026-01-01T10:00:02.75Z"}
+    ran = notebook(("one", "1"), ("two", "2"))
+    ran.cells[0].metadata["execution"] = times
+    assert seconds(ran) == 2.25
+
+
+def test_outputs_are_stripped():
+    ran = notebook(("one", "1"))
+    ran.cells[0].execution_count, ran.cells[0].outputs = 1, [nbformat.v4.new_output("stream", text="1")]
+    assert strip_outputs.stripped(ran) and not strip_outputs.stripped(ran)
