@@ -67,11 +67,12 @@ class OffloadLog:
         bars, sums = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
         moves = [(0.0, {}), *self.moves]
         ends = [moment for moment, _ in self.moves] + [self.seconds]
-        rows = {name: y for y, name in enumerate(self.sizes)}
+        spans, rows = {}, list(self.sizes)
         for (start, now), end in zip(moves, ends, strict=True):
             for name, part in now.items():
-                height = 0.8 * part / self.sizes[name]
-                bars.broken_barh([(start, end - start)], (rows[name] - height / 2, height), color="tab:blue", lw=1)
+                spans.setdefault((name, 0.8 * part / self.sizes[name]), []).append((start, end - start))
+        for (name, height), times in spans.items():
+            bars.broken_barh(times, (rows.index(name) - height / 2, height), color="tab:blue", lw=1)
         bars.set_yticks(range(len(self.sizes)), [f"{name}\n{size / 1e6:,.1f} MB" for name, size in self.sizes.items()])
         bars.set(title=title, ylabel="component", ylim=(len(self.sizes) - 0.5, -0.5))
         bars.tick_params(axis="y", labelsize=8)
@@ -80,8 +81,12 @@ class OffloadLog:
         sums.axhline(total, color="tab:orange", ls="--", label="all components")
         sums.set(xlabel="time (s)", ylabel="on device (MB)", ylim=(0, 1.3 * total), xlim=(0, self.seconds))
         sums.legend(loc="upper right")
-        said = "; ".join(f"from {start:.2f} s {' and '.join(now) or 'nothing'}" for start, now in self.moves[:40])
-        return Picture(figure, f"{title}. On the device {said}. At most {self.peak() / 1e6:.1f} of {total:.1f} MB.")
+        begins = {}
+        for (name, _), times in spans.items():
+            begins.setdefault(name, times[0][0])
+        said = "; ".join(f"{name} from {start:.2f} s" for name, start in begins.items()) or "nothing"
+        alt = f"{title}. On the device, in this order: {said}. At most {self.peak() / 1e6:.1f} of {total:.1f} MB."
+        return Picture(figure, alt)
 
 
 @contextmanager
