@@ -7,10 +7,9 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from benchmarks.rungs import STAGES
 from helpers.spectrograms import Picture
 
-COLOURS = {"text": "tab:grey", "denoising": "tab:blue", "VAE": "tab:orange", "vocoder": "black"}
+COLOURS = ("tab:grey", "tab:blue", "tab:orange", "black")  # of the stages
 
 
 def draw(results):
@@ -42,9 +41,9 @@ def draw(results):
             bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5},
         )
         left = 0
-        for stage in STAGES:
-            share = 100 * row["seconds"][stage] / sum(row["seconds"].values())
-            shares.barh(place, share, left=left, height=0.7, color=COLOURS[stage], label=stage)
+        for (stage, seconds), colour in zip(row["seconds"].items(), COLOURS, strict=True):
+            share = 100 * seconds / sum(row["seconds"].values())
+            shares.barh(place, share, left=left, height=0.7, color=colour, label=stage)
             left += share
     sound = results["seconds_of_sound"]
     clips.axvline(sound, color="black", ls=":")
@@ -53,7 +52,7 @@ def draw(results):
     clips.set_yticks(places, names)
     shares.set(xlabel="share of the clip's time (%)", xlim=(0, 100))
     handles, labels = shares.get_legend_handles_labels()
-    shares.legend(handles[: len(STAGES)], labels[: len(STAGES)], ncols=4, loc="lower center", bbox_to_anchor=(0.5, 1))
+    shares.legend(handles[: len(COLOURS)], labels[: len(COLOURS)], ncols=4, loc="lower center", bbox_to_anchor=(0.5, 1))
     machine = results["machine"]
     device = machine["cpu"] if machine["device"] == "cpu" else machine["device"]
     weights = "random weights" if results["random_weights"] else "trained weights"
@@ -63,7 +62,7 @@ def draw(results):
         fontsize="medium",
     )
     described = "; ".join(
-        f"{name}: {row['clip']:.3g} s, {row['ratio']:.3g} times as fast" for name, row in zip(names, rows, strict=True)
+        f"{name}: {row['clip']:.3g} s, {row['ratio']:.3g}x" for name, row in zip(names, rows, strict=True)
     )
     return Picture(figure, f"Bar chart of the time of one clip of {sound:.2f} s, rung by rung. {described}.")
 

@@ -1,19 +1,19 @@
 """Measure how fast AudioLDM 2 gets, rung by rung: `python -m benchmarks.ladder`.
 
 By default at full size with random weights. Each rung changes the pipeline that the rungs before it left behind. A rung
-that is slower on this machine, fails, or hurts the sound of the pocket checkpoint gets its row and is undone. Results
-are written after every rung, so a run that is stopped keeps its rows.
+that is slower on this machine, fails, or hurts the sound of the pocket checkpoint gets its row, and the next rung
+begins with a new pipeline that has the rungs kept so far. Stopped, a run goes on at the next start after its last row.
 
 How the ratio is computed: beside every repeat of a rung runs one step of the untouched baseline's UNet. The time that
 the baseline's clip would take at that moment is its clip, measured at the beginning, times that step over the
-baseline's usual step. The ratio is the median over the repeats of that time over the rung's clip.
-The memory is that of the process at its peak, less the copy of the UNet that is there for this; the pocket checkpoint
-is in it. The limit is what the machine would take for the counted operations at the speed of a large matrix product.
+baseline's usual step. The ratio is the median over the repeats of that time over the rung's clip. Of more than 50 steps
+4 are timed, and the denoising is scaled.
 """
 
 import argparse
 import copy
 import gc
+import json
 import platform
 import statistics
 import sys
@@ -27,23 +27,21 @@ import torch
 from diffusers.models.attention_processor import AttnProcessor
 from tqdm.auto import tqdm
 
-from benchmarks import full_size
 from benchmarks.quality_against_steps import describe_machine, write
-from benchmarks.rungs import NEGATIVE, PROMPT, RUNGS, STAGES, Setup, clock, generate
+from benchmarks.rungs import NEGATIVE, PROMPT, RUNGS, Setup
 from benchmarks.sound import Sound, say
-from benchmarks.work import Work, matmul_peak, watch_memory
-from helpers import best_device, half_dtype, load_pipeline
+from helpers import best_device, half_dtype, load_pipeline, time_stages, unet_step
 from helpers.devices import check_device
+from helpers.official import SECONDS, build_pipeline
 from helpers.tables import table
-from helpers.timing import interquartile_range
+from helpers.timing import limits, run
 
 RESULTS = Path(__file__).parent / "results"
-TIMED_STEPS = 4  # that a rung with very many steps is timed on
-LONG = 50  # steps from which that is so
+SIZES = {"full-size": "base", "full-size-large": "large"}
+LONG, TIMED_STEPS = 50, 4  # of more steps than LONG, TIMED_STEPS are timed
 TOLERANCE = 1e-3  # largest relative error of latents and waveform that counts as lossless: rounding in float32
 ROUNDED_TWICE = 1.5  # in half precision, as many times the error that it made by itself: two roundings add up to that
-SLOWER = 1.02  # a rung is undone when what it changes takes so many times as long as before
-PER_CLIP = 1.5  # seconds of a pocket clip, for the estimate of the time left
+SLOWER = 1.02  # a rung is not kept when what it changes takes so many times as long as before
 CAUTION = (
     "The sound was judged on the pocket checkpoint, which is small and predicts velocity. That it keeps its sound does "
     "not prove that the official weights, which predict noise, keep theirs."
@@ -55,228 +53,156 @@ class Ladder:
 
     Parameters
     ----------
-    setup : benchmarks.rungs.Setup
-        In float32, as loaded.
-    sound : benchmarks.sound.Sound
-    repeats : int
-    exact : bool
-        Run all the steps of long rungs too, once each.
-    save : callable
-        Told the rows after every rung.
+    load : callable
+        Returns the pipeline that is measured, given "measured", or the pocket one, given "pocket", as loaded.
+    half : torch.dtype
+        The half-precision type to change to.
+    steps : int
+        Of the baseline.
+    repeats, clips : int
+        Timed clips of each rung, and pocket clips that it is judged by.
+    cache : pathlib.Path
+        As in `Sound`.
 
     Attributes
     ----------
     rows : list of dict
-    peaks : dict of str to float
-        Operations a second that matrix products reach, by type.
+        What was measured; with those of an earlier run, it goes on after them.
     """
 
-    def __init__(self, setup, sound, repeats, exact, save):
-        self.setup, self.sound, self.repeats, self.exact, self.save = setup, sound, repeats, exact, save
-        self.rows, self.kept = [], None
-        self.type, self.tolerance = "float32", TOLERANCE  # what most of the work is done in; what rounding there makes
-        types = (torch.float32, setup.half, torch.int8)
-        self.peaks = {_name(dtype): matmul_peak(dtype, setup.device) for dtype in types}
+    def __init__(self, load, half, steps, repeats, clips, cache):
+        self.load, self.half, self.steps, self.repeats = load, half, steps, repeats
+        self.sound = Sound(lambda: self.build("pocket", [(RUNGS[0], {})]), clips, cache)
+        self.rows = []
 
-    def climb(self, rungs):
-        """Measure the baseline and all `rungs`.
+    def climb(self, rungs, save):
+        """Measure the rungs that have no row yet; the first of all is the baseline. `save` is told the rows."""
+        self.baseline = copy.deepcopy(self.load("measured").unet)
+        self.baseline.set_attn_processor(AttnProcessor())
+        done = list(zip(rungs, self.rows, strict=False))
+        self.kept = [(rung, self._settings(rung, row.get("candidate"))) for rung, row in done if row["kept"]]
+        self.setup = self.build("measured", self.kept)
+        if self.kept:
+            self._first_clip()
+            self.output = self.made
+        for rung in tqdm(rungs[len(done) :], desc="ladder", unit="rung", initial=len(done), total=len(rungs)):
+            self.rows.append(self._rung(rung))
+            save(self.rows)
+            tqdm.write(" | ".join(str(cell) for cell in as_line(self.rows[-1]).values() if cell))
 
-        Parameters
-        ----------
-        rungs : list of benchmarks.rungs.Rung
-            The first is the baseline.
-        """
-        self._start(rungs[0])
-        estimates = [self._estimate(rung) for rung in rungs]
-        with tqdm(total=round(sum(estimates)), unit="s", desc="ladder", bar_format=BAR) as bar:
-            for rung, estimate in zip(rungs, estimates, strict=True):
-                bar.set_description(rung.name)
-                row = self._baseline(rung) if self.kept is None else self._rung(rung)
-                self.rows.append(row)
-                self.save(self.rows)
-                tqdm.write(in_words(row))
-                gc.collect()
-                bar.update(min(round(estimate), bar.total - bar.n))
+    def build(self, which, changes):
+        """Make a `Setup` with some rungs, each with its settings."""
+        setup = Setup(self.load(which), self.half, which == "measured", self.steps)
+        for rung, settings in changes:
+            rung.change(setup, **settings)
+        return setup
 
-    def _start(self, rung):
-        """Make the baseline, its inputs, and a copy of its UNet that stays as it is."""
-        rung.change(self.setup)
-        pipe, device = self.setup.pipe, self.setup.device
-        with torch.no_grad():
-            t5, mask, gpt2 = pipe.encode_prompt(PROMPT, device, 1, True, negative_prompt=NEGATIVE)
-        config, width = pipe.unet.config, pipe.vocoder.config.model_in_dim // pipe.vae_scale_factor
-        self.inputs = {
-            "sample": torch.randn(2, config.in_channels, config.sample_size, width, device=device),
-            "timestep": torch.tensor(500, device=device),
-            "encoder_hidden_states": gpt2,
-            "encoder_hidden_states_1": t5,
-            "encoder_attention_mask_1": mask,
-        }
-        self.unet = copy.deepcopy(pipe.unet)
-        self.unet.set_attn_processor(AttnProcessor())
-        self.work = Work(self.setup, self.inputs)
-        self.step = min(self._baseline_step() for _ in range(2))
-
-    @torch.no_grad()
-    def _baseline_step(self):
-        start = clock()
-        self.unet(**self.inputs)
-        return clock() - start
-
-    def _baseline(self, rung):
-        row, clips, steps = self._measure(rung, None)
-        self.step, self.clip = statistics.median(steps), row["clip"]
-        return self._judged(row, clips, steps) | {"kept": True, "verdict": "the baseline"}
+    def _settings(self, rung, candidate):
+        return next((one.settings for one in rung.candidates if one.name == candidate), {})
 
     def _rung(self, rung):
-        """Climb one rung; undo it unless it is a gain."""
-        quality, value, rounding_before, undos = None, None, (self.type, self.tolerance), []
         row = {"key": rung.key, "rung": rung.name, "lossless": rung.lossless, "kept": False}
-        if rung.key == "half" and self.setup.half == torch.float32:
+        if rung.key == "half" and self.half == torch.float32:
             return row | {"verdict": "not tried: this CPU has no instructions for half precision"}
         try:
-            if rung.key == "half":
-                quality, undo = self.sound.half_precision(rung.change)
-                undos.append(undo)
-                self.type = _name(self.setup.half)
-            elif not rung.lossless:
-                candidate, quality, tried = self._choose(rung, undos)
-                row |= {"candidate": candidate.name if candidate else None, "tried": tried}
-                value = candidate.value if candidate else None
-                if rung.key.startswith("int8"):
-                    self.type = "int8"
-            else:
-                undos.append(rung.change(self.sound.setup))
-            undos.append(rung.change(self.setup, *([value] if value else [])))
-            measured, clips, steps = self._measure(rung, quality)
-            row |= self._judged(measured, clips, steps)
-            row["verdict"] = self._verdict(row, rung.stages)
+            if rung.candidates:
+                row |= self._choose(rung)
+            elif rung.key == "half":
+                row["quality"] = self.sound.half_precision(self.build("pocket", [*self.kept, (rung, {})]))
+            settings = self._settings(rung, row.get("candidate"))
+            rung.change(self.setup, **settings)
+            row |= self._measure()
+            row["verdict"] = self._verdict(row, rung)
         except Exception as error:  # whatever a compiler or a kernel stumbles over: the other rungs go on
             first_line = (str(error).strip().splitlines() or ["no message"])[0]
             row["verdict"] = f"failed: {type(error).__name__}: {first_line[:200]}"
-        row["kept"] = row["verdict"] == "kept"
+        row["kept"] = not row["verdict"].startswith(("not kept", "failed"))
         if row["kept"]:
-            self.kept, self.output = row, self.latest if rung.lossless else self.output
+            self.kept.append((rung, settings))
+            self.output = self.made
+        elif not self.rows:
+            sys.exit(f"The baseline {row['verdict']}")
         else:
-            self.type, self.tolerance = rounding_before
-            for undo in reversed(undos):
-                undo()
+            self.setup = None
+            gc.collect()
+            torch._dynamo.reset()
+            self.setup = self.build("measured", self.kept)
         return row
 
-    def _choose(self, rung, undos):
+    def _choose(self, rung):
         """Listen to a lossy rung's candidates; take the cheapest that keeps the sound, of equals the closest."""
-        setup, tried = self.sound.setup, []
-        self.sound.prepare()
-        if not rung.candidates:
-            undos.append(rung.change(setup))
-            return None, self.sound.measure(rung.name), []
-        for cost in sorted({candidate.cost for candidate in rung.candidates}):
-            for candidate in (one for one in rung.candidates if one.cost == cost):
-                undo = rung.change(setup, candidate.value)
-                tried.append((candidate, self.sound.measure(f"{rung.name}, {candidate.name}")))
-                undo()
-            fit = [pair for pair in tried if not pair[1]["hurts"]]
+        tried = []
+        for work in sorted({candidate.work for candidate in rung.candidates}):
+            for candidate in (one for one in rung.candidates if one.work == work):
+                setup = self.build("pocket", [*self.kept, (rung, candidate.settings)])
+                quality = self.sound.measure(setup, f"{rung.name}, {candidate.name}")
+                tried.append({"candidate": candidate.name} | quality)
+            fit = [one for one in tried if not one["hurts"]]
             if fit:
                 break
-        best, quality = min(fit or tried, key=lambda pair: pair[1]["distance"])
-        undos.append(rung.change(setup, best.value))
-        return best, quality, [{"candidate": candidate.name, **found} for candidate, found in tried]
+        best = min(fit or tried, key=lambda one: one["distance"])
+        return {"candidate": best["candidate"], "quality": best, "tried": tried}
 
-    def _measure(self, rung, quality):
+    @property
+    def _timed_steps(self):
+        return TIMED_STEPS if self.setup.steps > LONG else self.setup.steps
+
+    def _first_clip(self):
+        """Make the clip that warms up, and keep its latents and waveform."""
+        call, latents = self.setup.call(steps=self._timed_steps), []
+        audio = self.setup.pipe(**call, callback=lambda step, timestep, x: latents.append(x)).audios
+        self.made = latents[-1], torch.from_numpy(audio)
+
+    def _measure(self):
         """Time the clip as it is now, in turns with the baseline's step."""
-        setup = self.setup
-        long = setup.steps > LONG
-        timed = TIMED_STEPS if long and not self.exact else setup.steps
-        once = self.exact and long
-        clips, steps, first = [], [], None
-        if not once:
-            start = clock()
-            generate(setup, steps=timed)
-            first = clock() - start
-        with watch_memory(setup.device) as memory:
-            for _ in range(1 if once else self.repeats):
-                steps.append(self._baseline_step())
-                self.latest = generate(setup, steps=timed)
-                clips.append(self.latest.seconds)
-        seconds = {stage: statistics.median(clip[stage] for clip in clips) for stage in STAGES}
+        pipe, timed = self.setup.pipe, self._timed_steps
+        first, _, _ = run(self._first_clip)
+        clips, steps, peaks = [], [], []
+        for _ in range(self.repeats):
+            steps.append(run(lambda: unet_step(self.baseline))[0])
+            _, peak, stages = run(lambda: time_stages(pipe, **self.setup.call(steps=timed)))
+            clips.append(stages.seconds | {"denoising": stages.seconds["denoising"] + stages.seconds["other"]})
+            del clips[-1]["other"]  # the scheduler, at every step
+            peaks.append(peak)
         steady = statistics.median(sum(clip.values()) for clip in clips)
         for clip in clips:
-            clip["denoising"] *= setup.steps / timed
-        total = [sum(clip.values()) for clip in clips]
-        row = {
-            "key": rung.key,
-            "rung": rung.name,
-            "lossless": rung.lossless,
-            "steps": setup.steps,
+            clip["denoising"] *= self.setup.steps / timed
+        totals = [sum(clip.values()) for clip in clips]
+        seconds = {stage: statistics.median(clip[stage] for clip in clips) for stage in clips[0]}
+        zeroth = self.rows[0] if self.rows else {"clip": statistics.median(totals), "baseline_steps": steps}
+        usual = statistics.median(zeroth["baseline_steps"])
+        ratios = [zeroth["clip"] * step / usual / total for step, total in zip(steps, totals, strict=True)]
+        return {
+            "steps": self.setup.steps,
             "timed_steps": timed,
-            "seconds": seconds | {"denoising": seconds["denoising"] * setup.steps / timed},
-            "seconds_per_step": seconds["denoising"] / timed,
-            "clip": statistics.median(total),
-            "clip_spread": interquartile_range(total),
-            "cold_start": None if once else max(0.0, first - steady),
-            "peak_memory": memory.peak - sum(weight.nbytes for weight in self.unet.parameters()),
-            "type": self.type,
-            "flops": self.work.clip(setup, setup.steps),
-            "quality": quality,
-        }
-        row["share_of_limit"] = row["flops"] / self.peaks[self.type] / row["clip"] if self.peaks[self.type] else None
-        return row, total, steps
-
-    def _judged(self, row, clips, steps):
-        """Add the ratio to the baseline, and for a lossless rung the error against the rung before."""
-        ratios = [self.clip * step / self.step / clip for step, clip in zip(steps, clips, strict=True)]
-        row |= {
-            "ratio": statistics.median(ratios),
-            "ratio_spread": interquartile_range(ratios),
+            "seconds": seconds,
+            "seconds_per_step": seconds["denoising"] / self.setup.steps,
+            "clip": statistics.median(totals),
+            "clip_range": limits(totals),
+            "cold_start": max(0.0, first - steady),
+            "peak_gpu_memory": peaks[-1],
             "baseline_steps": steps,
+            "ratio": statistics.median(ratios),
+            "ratio_range": limits(ratios),
         }
-        if self.kept is None:
-            self.kept, self.output = row, self.latest
-        elif row["lossless"]:
-            row["error"] = max(
-                _relative_error(self.latest.latents, self.output.latents),
-                _relative_error(self.latest.audio, self.output.audio),
-            )
-            if row["key"] == "half":
-                self.tolerance = max(TOLERANCE, ROUNDED_TWICE * row["error"])
-            row["tolerance"] = self.tolerance
-        return row
 
-    def _verdict(self, row, stages):
+    def _verdict(self, row, rung):
         """Say whether the rung is kept, otherwise why not; only the time of the stages that it changes counts."""
-        if row["key"] == "half":
-            if not row["quality"]["passed"]:
-                return "not kept: not lossless"
-        elif row["lossless"]:
+        if not self.rows:
+            return "the baseline"
+        if rung.lossless:
+            row["error"] = max(map(_relative_error, self.made, self.output))
+            errors = [one["error"] for one in [*self.rows, row] if one["key"] == "half" and "error" in one]
+            row["tolerance"] = max([TOLERANCE, *(ROUNDED_TWICE * error for error in errors)])
             if not row["error"] <= row["tolerance"]:  # NaN does not pass
+                return "not kept: not lossless"
+            if rung.key == "half" and not row["quality"]["passed"]:
                 return "not kept: not lossless"
         elif row["quality"]["hurts"]:
             return f"not kept: hurts the sound ({row['quality']['hurts']})"
-        after, before = (sum(one["seconds"][stage] for stage in stages) for one in (row, self.kept))
-        if after > SLOWER * before:
-            return "not kept: slower here"
-        return "kept"
-
-    def _estimate(self, rung):
-        """Seconds that a rung will take, roughly; only the time left is made of it."""
-        timed = {"dpm": 20, "part-guidance": 20}.get(rung.key, 10 if not rung.lossless else TIMED_STEPS)
-        if self.exact and rung.lossless:
-            timed = 200
-        seconds = (self.repeats + 1) * self.step * (timed + 4)
-        if self.setup.compiles and rung.key in ("compile", "vae", "vocoder", "int8-unet", "int8-sound"):
-            seconds += 60
-        if rung.key == "half":
-            seconds += 12 * PER_CLIP * len(self.sound.seeds)
-        elif not rung.lossless:
-            seconds += PER_CLIP * len(self.sound.seeds) * max(1, len(rung.candidates))
-        return seconds
-
-
-BAR = "{desc}{percentage:.0f}% |{bar}| {elapsed} gone, about {remaining} left"
-
-
-def _name(dtype):
-    return str(dtype).removeprefix("torch.")
+        before = next(one for one in reversed(self.rows) if one["kept"])
+        after, before = (sum(one["seconds"][stage] for stage in rung.stages) for one in (row, before))
+        return "not kept: slower here" if after > SLOWER * before else "kept"
 
 
 def _relative_error(a, b):
@@ -284,105 +210,48 @@ def _relative_error(a, b):
     return ((a - b).norm() / b.norm()).item()
 
 
-def in_words(row):
-    """One row in one line."""
-    if "clip" not in row:
-        return f"{row['rung']}: {row['verdict']}"
-    stages = ", ".join(f"{stage} {seconds:.3g}" for stage, seconds in row["seconds"].items())
-    notes = [note(row), row["verdict"]]
-    return (
-        f"{row['rung']}: {row['clip']:.4g} s a clip ({stages}), {row['ratio']:.3g} times as fast "
-        f"(spread {row['ratio_spread']:.2g}). {'. '.join(part for part in notes if part)}."
-    )
-
-
 def note(row):
     """What is to be said of a row beside its figures."""
-    parts = []
+    parts, quality = [], row.get("quality")
     if row.get("candidate"):
         parts.append(f"chosen: {row['candidate']}")
     if row["timed_steps"] != row["steps"]:
         parts.append(f"scaled from {row['timed_steps']} of {row['steps']} steps")
-    quality = row["quality"]
+    if "error" in row:
+        parts.append(f"relative error {row['error']:.1g}, limit {row['tolerance']:.1g}")
     if row["key"] == "half":
-        share = quality["distance"] / quality["seed_distance"]
-        parts.append(f"moves pocket by {share:.3f} of the seed distance, limit 0.05")
+        share = quality["distance"] / quality["inter_seed_distance"]
+        parts.append(f"moves pocket by {share:.3f} of the inter-seed distance, limit 0.05")
     elif quality:
         parts.append(f"on pocket: {say(quality)}")
-    elif "error" in row:
-        parts.append(f"relative error {row['error']:.1g}, limit {row['tolerance']:.1g}")
     return "; ".join(parts)
 
 
-def as_markdown(rows):
-    """All rows as a table."""
-    lines = []
-    for row in rows:
-        line = {"rung": row["rung"], "sound": "lossless" if row["lossless"] else "lossy"}
-        if "clip" in row:
-            share, cold = row["share_of_limit"], row["cold_start"]
-            line |= {
-                "clip (s)": f"{row['clip']:.3g}",
-                **{f"{stage} (s)": f"{row['seconds'][stage]:.3g}" for stage in STAGES},
-                "a step (s)": f"{row['seconds_per_step']:.3g}",
-                "times as fast": f"{row['ratio']:.3g} (spread {row['ratio_spread']:.2g})",
-                "memory (GB)": f"{row['peak_memory'] / 1e9:.2f}",
-                "first call, on top (s)": None if cold is None else f"{cold:.3g}",
-                "of the limit": None if share is None else f"{share:.0%} ({row['type']})",
-                "checks": note(row),
-            }
-        lines.append(line | {"verdict": row["verdict"]})
-    full = next(line for line in lines if "clip (s)" in line)
-    return table([{heading: line.get(heading) for heading in full} for line in lines]).data
+def as_line(row):
+    """A row of the table."""
+    line = {"rung": row["rung"], "sound": "lossless" if row["lossless"] else "lossy"}
+    if "clip" in row:
+        memory = row["peak_gpu_memory"]
+        line |= {
+            "clip (s)": f"{row['clip']:.3g}",
+            **{f"{stage} (s)": f"{seconds:.3g}" for stage, seconds in row["seconds"].items()},
+            "a step (s)": f"{row['seconds_per_step']:.3g}",
+            "speed-up": "{:.3g}x ({:.3g}x to {:.3g}x)".format(row["ratio"], *row["ratio_range"]),
+            "GPU memory (GB)": None if memory is None else f"{memory / 1e9:.2f}",
+            "first call, on top (s)": f"{row['cold_start']:.3g}",
+            "checks": note(row),
+        }
+    return line | {"verdict": row["verdict"]}
 
 
-def headline(rows):
-    """Name the last rung that is kept, and the last lossless one, in a sentence."""
-    kept = [row for row in rows if row["kept"]]
-    parts = []
-    for name, some in (("lossless", [row for row in kept if row["lossless"]]), ("all", kept)):
-        best = some[-1]
-        parts.append(f"{name}: {best['clip']:.3g} s a clip, {best['ratio']:.3g} times as fast ({best['rung']})")
-    return "; ".join(parts)
-
-
-def load(checkpoint, device):
-    """Load or build the pipeline that is measured, in float32."""
-    if checkpoint in full_size.SIZES:
-        pipe = full_size.build_pipeline(checkpoint).to(device)
-    else:
-        pipe = load_pipeline(checkpoint, device=device)
-    pipe.set_progress_bar_config(disable=True)
-    return pipe
-
-
-def choose(wanted, unwanted, device):
-    """Find the rungs for a run; the baseline is always the first.
-
-    Parameters
-    ----------
-    wanted, unwanted : str
-        Keys separated by commas, or "all".
-    device : torch.device
-
-    Returns
-    -------
-    list of benchmarks.rungs.Rung
-
-    Raises
-    ------
-    ValueError
-        If a key is unknown.
-    """
-    known = {rung.key for rung in RUNGS}
-    keys = known if wanted == "all" else set(wanted.split(","))
-    without = set(filter(None, unwanted.split(",")))
-    unknown = (keys | without) - known
+def choose(wanted, device):
+    """Find the rungs for a run, such as "sdpa,dpm" or "all"; the baseline is always the first."""
+    known = [rung.key for rung in RUNGS]
+    keys = known if wanted == "all" else wanted.split(",")
+    unknown = sorted(set(keys) - set(known))
     if unknown:
-        listed = ", ".join(rung.key for rung in RUNGS)
-        raise ValueError(f"There is no rung {sorted(unknown)[0]!r}: choose from {listed}.")
-    keys = (keys - without) | {RUNGS[0].key}
-    return [rung for rung in RUNGS if rung.key in keys and device.type in rung.devices]
+        sys.exit(f"There is no rung {unknown[0]!r}: choose from {', '.join(known)}.")
+    return [rung for rung in RUNGS if rung is RUNGS[0] or rung.key in keys and device.type in rung.devices]
 
 
 def parse(arguments):
@@ -392,14 +261,11 @@ def parse(arguments):
     )
     parser.add_argument("--checkpoint", default="full-size", help="full-size, full-size-large, pocket, or a folder")
     parser.add_argument("--rungs", default="all", help="such as sdpa,compile,dpm; all by default")
-    parser.add_argument("--without", default="", help="rungs to leave out")
     parser.add_argument("--json", type=Path, help="the file to write; by default in benchmarks/results")
     parser.add_argument("--device", help="such as cuda:1; by default the fastest kind that is there")
     parser.add_argument("--steps", type=int, default=200, help="of the baseline, 200 by default")
-    parser.add_argument("--exact", action="store_true", help="run all steps where otherwise 4 are run and scaled")
     parser.add_argument("--repeats", type=int, default=3, help="timed clips of each rung, 3 by default")
-    parser.add_argument("--clips", type=int, default=14, help="pocket clips that each lossy rung is judged by")
-    parser.add_argument("--compare", choices=["openvino"], help="time the UNet's step in OpenVINO too (pip install it)")
+    parser.add_argument("--clips", type=int, default=56, help="pocket clips that each lossy rung is judged by")
     given = parser.parse_args(arguments)
     if given.repeats < 1 or given.clips < 2 or not 1 <= given.steps <= 1000:
         parser.error("--repeats must be 1 or more, --clips 2 or more, --steps from 1 to 1000.")
@@ -420,41 +286,48 @@ def main(arguments=None):
     device = check_device(given.device or best_device())
     with warnings.catch_warnings(record=True):  # a CPU without half precision is told of in the table
         half = half_dtype(device)
-    try:
-        rungs = choose(given.rungs, given.without, device)
-    except ValueError as error:
-        sys.exit(str(error))
-    name = given.checkpoint if given.checkpoint in full_size.SIZES else Path(given.checkpoint).name
+    rungs = choose(given.rungs, device)
+
+    def load(which):
+        if which == "measured" and given.checkpoint in SIZES:
+            pipe = build_pipeline(SIZES[given.checkpoint]).to(device)
+        else:
+            pipe = load_pipeline(given.checkpoint if which == "measured" else "pocket", device=device)
+        pipe.set_progress_bar_config(disable=True)
+        return pipe
+
+    name = given.checkpoint if given.checkpoint in SIZES else Path(given.checkpoint).name
     path = given.json or RESULTS / f"ladder-{name}-{device.type}.json"
-    packages = ("torch", "diffusers", "transformers")
+    part, cache = path.with_name(f"{path.name}.part"), path.with_name(f"{path.name}.clips.part")
+    settings = {name: getattr(given, name) for name in ("steps", "repeats", "clips")}
+    packages = {package: version(package) for package in ("torch", "diffusers", "transformers")}
     results = {
-        "date": datetime.now(UTC).date().isoformat(),
         "machine": describe_machine(device),
-        "versions": {"python": platform.python_version(), **{package: version(package) for package in packages}},
+        "versions": {"python": platform.python_version(), **packages},
         "checkpoint": name,
-        "random_weights": given.checkpoint in full_size.SIZES,
-        "settings": {"prompt": PROMPT, "negative_prompt": NEGATIVE, "repeats": given.repeats, "clips": given.clips},
+        "random_weights": given.checkpoint in SIZES,
+        "settings": settings | {"prompt": PROMPT, "negative_prompt": NEGATIVE, "rungs": [rung.key for rung in rungs]},
         "how": " ".join(__doc__.split("\n\n")[-1].split()),
         "caution": CAUTION,
     }
-
-    setup = Setup(load(given.checkpoint, device), half, steps=given.steps)
-    results["seconds_of_sound"] = setup.seconds
-    ladder = Ladder(
-        setup,
-        Sound(device, half, given.clips, given.steps),
-        given.repeats,
-        given.exact,
-        save=lambda rows: write(path, results | {"peaks": ladder.peaks, "rows": rows}),
-    )
-    ladder.climb(rungs)
-    if given.compare:
-        from benchmarks.openvino_step import compare  # an optional extra
-
-        results["openvino"] = compare(setup, ladder.unet, ladder.inputs, given.repeats)
-        write(path, results | {"peaks": ladder.peaks, "rows": ladder.rows})
-        print(results["openvino"]["says"])
-    print(f"\n{as_markdown(ladder.rows)}\n\n{results['how']}\n{CAUTION}\n\n{headline(ladder.rows)}\n{path} written.")
+    ladder = Ladder(load, half, given.steps, given.repeats, given.clips, cache)
+    try:
+        found = json.loads(part.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        found = {}
+    if all(found.get(key) == value for key, value in results.items()):
+        ladder.rows = found["rows"]
+    else:
+        cache.unlink(missing_ok=True)
+    ladder.climb(rungs, save=lambda rows: write(part, results | {"rows": rows}))
+    seconds = getattr(ladder.setup.pipe, "natural_length", SECONDS)
+    date = datetime.now(UTC).date().isoformat()
+    write(part, {"date": date, **results, "seconds_of_sound": seconds, "rows": ladder.rows})
+    part.replace(path)
+    cache.unlink(missing_ok=True)
+    lines = [as_line(row) for row in ladder.rows]
+    lines = [{heading: line.get(heading) for heading in lines[0]} for line in lines]
+    print(f"\n{table(lines).data}\n\n{results['how']}\n{CAUTION}\n{path} written.")
 
 
 if __name__ == "__main__":

@@ -3,38 +3,37 @@
 import numpy as np
 from tqdm.auto import tqdm
 
-from benchmarks.rungs import Setup, fewer_steps, generate
-from helpers import clap_scores, distance, load_pipeline
+from benchmarks.rungs import TRAILING, dpm
+from helpers import clap_scores, distance
 from pocket.captions import caption
 from pocket.judge import listen
-from pocket.sounds import KINDS, Clip
+from pocket.sounds import KINDS, SAMPLE_RATE, Clip
 
 BATCH = 4  # clips at once: as quick a clip as any larger number on two cores
-# What a rung may cost before it counts as hurting the sound: so many clips that the judge no longer recognises, and
-# such a fall of the mean CLAP score, which is also more than chance makes (twice the standard error).
+# A rung hurts the sound when more clips are lost to the judge, or more of the mean CLAP score, than this, and more than
+# chance makes: twice the standard error.
 LOST_CLIPS, LOST_CLAP = 1, 0.01
-LOSSLESS = 0.05  # of the distance between two seeds: half precision within it counts as lossless
-MEASURING_STEPS = 20  # of DPM++, for what does not depend on steps
+LOSSLESS = 0.05  # of the inter-seed distance: half precision within it counts as lossless
+FEW_STEPS = 20  # of DPM++, for what does not depend on steps
 
 
 class Sound:
-    """A pocket pipeline that follows the one that is measured, and is listened to at every lossy rung.
+    """Compares clips of a pocket pipeline with those of the baseline.
+
+    The judge was trained on the same synthesised sounds as the checkpoint: it tells whether a clip still is what the
+    checkpoint was taught, not what a person hears.
 
     Parameters
     ----------
-    device : torch.device
-    half : torch.dtype
-        As in `Setup`.
+    baseline : callable
+        Makes a `Setup` of the pocket checkpoint as the baseline has it.
     clips : int
         How many clips each figure comes from, one kind of sound after another.
-    steps : int
-        Of the baseline.
+    cache : pathlib.Path
+        File that holds the baseline's clips, so that a run that was stopped need not make them again.
     """
 
-    def __init__(self, device, half, clips, steps=200):
-        pipe = load_pipeline("pocket", device=device)
-        pipe.set_progress_bar_config(disable=True)
-        self.setup = Setup(pipe, half, compiles=False, steps=steps)
+    def __init__(self, baseline, clips, cache):
         rng = np.random.default_rng(4)
         self.kinds = [KINDS[i % len(KINDS)] for i in range(clips)]
         self.prompts = [
@@ -42,108 +41,102 @@ class Sound:
             for kind in self.kinds
         ]
         self.seeds = [9000 + i for i in range(clips)]
-        self.rate = pipe.vocoder.config.sampling_rate
-        self.reference = None
+        self.baseline, self.cache, self.reference = baseline, cache, None
 
-    def clips(self, name, seeds=None):
+    def prepare(self):
+        """Make what rungs are compared with: clips of the baseline, with few steps, and of other seeds."""
+        if self.reference is not None:
+            return
+        setup = self.baseline()
+        if not self.cache.exists():
+            made = {"reference": self.clips(setup, "the baseline")}
+            dpm(setup, FEW_STEPS, **TRAILING)
+            made["few_steps"] = self.clips(setup, "few steps")
+            made["other_seeds"] = self.clips(setup, "other seeds", [seed + 500 for seed in self.seeds])
+            with self.cache.open("wb") as file:
+                np.savez(file, **made)
+        with np.load(self.cache) as made:
+            self.reference, self.few_steps = made["reference"], made["few_steps"]
+            self.inter_seed_distance = apart(self.few_steps, made["other_seeds"])
+        self.hits, self.scores = self.judge(setup.pipe, self.reference)
+
+    def clips(self, setup, name, seeds=None):
         """Generate one clip for each prompt, shape (clips, samples)."""
         made, seeds = [], seeds or self.seeds
         with tqdm(total=len(seeds), desc=f"pocket: {name}", unit="clip", leave=False) as bar:
             for i in range(0, len(seeds), BATCH):
                 some = slice(i, i + BATCH)
-                made.append(generate(self.setup, self.prompts[some], seeds[some]).audio.float().cpu().numpy())
+                made.append(setup.pipe(**setup.call(seeds[some], self.prompts[some])).audios)
                 bar.update(len(made[-1]))
-        return np.concatenate(made)
+        return np.concatenate(made).astype(np.float32)
 
-    def apart(self, a, b):
-        """Mean distance between clips of two lists, pair by pair, in dB."""
-        return float(np.mean([distance(x, y, self.rate) for x, y in zip(a, b, strict=True)]))
-
-    def judge(self, clips):
+    def judge(self, pipe, clips):
         """How many clips the judge takes for their kind before any other, and the CLAP score of each."""
         hits = listen(clips)[0].argmax(1) == np.array([KINDS.index(kind) for kind in self.kinds])
-        scores = [clap_scores(self.setup.pipe, p, [clip])[0] for p, clip in zip(self.prompts, clips, strict=True)]
+        scores = [clap_scores(pipe, prompt, [clip])[0] for prompt, clip in zip(self.prompts, clips, strict=True)]
         return int(hits.sum()), np.array(scores)
 
-    def prepare(self):
-        """Make what the others are measured against: the baseline's clips, and those of other seeds."""
-        if self.reference is None:
-            self.reference = self.clips(f"DDIM {self.setup.steps}, the reference")
-            self.hits, self.scores = self.judge(self.reference)
-            undo = self._measuring_steps()
-            self.usual = self.clips("DPM++ 20")
-            others = self.clips("other seeds", [seed + 500 for seed in self.seeds])
-            undo()
-            self.between_seeds = self.apart(self.usual, others)
-
-    def measure(self, name):
-        """Listen to the pipeline as it is.
-
-        Parameters
-        ----------
-        name : str
-            For the progress bar.
+    def measure(self, setup, name):
+        """Listen to a pocket pipeline.
 
         Returns
         -------
         dict
-            "recognised" and "recognised_before": of `clips`; "clap" and "clap_before": means; "distance" from the
-            baseline's clips and "seed_distance", in dB; "hurts", with the reason, or None.
+            "recognised" and "recognised_before" of "clips", with "standard_error", the binomial one of the share
+            recognised; "clap" and "clap_before", means, with "clap_error", the standard error of their difference;
+            "distance" from the baseline's clips and "inter_seed_distance", in dB; "hurts", with the reason, or None.
         """
         self.prepare()
-        clips = self.clips(name)
-        hits, scores = self.judge(np.nan_to_num(clips))
-        lost = self.scores - scores
-        error = lost.std() / len(lost) ** 0.5
+        clips = self.clips(setup, name)
+        finite = np.nan_to_num(clips)
+        hits, scores = self.judge(setup.pipe, finite)
+        count, lost = len(clips), self.scores - scores
+        error, error_before = (standard_error(k, count) for k in (hits, self.hits))
+        clap_error = float(lost.std() / count**0.5)
         hurts = None
         if not np.isfinite(clips).all():
             hurts = "NaN"
-        elif hits < self.hits - LOST_CLIPS:
+        elif self.hits - hits > max(LOST_CLIPS, 2 * error_before * count):
             hurts = "fewer recognised"
-        elif lost.mean() > max(LOST_CLAP, 2 * error):
+        elif lost.mean() > max(LOST_CLAP, 2 * clap_error):
             hurts = "lower CLAP score"
         return {
-            "clips": len(clips),
+            "clips": count,
             "recognised": hits,
             "recognised_before": self.hits,
+            "standard_error": error,
             "clap": float(scores.mean()),
             "clap_before": float(self.scores.mean()),
-            "distance": self.apart(np.nan_to_num(clips), self.reference),
-            "seed_distance": self.between_seeds,
+            "clap_error": clap_error,
+            "distance": apart(finite, self.reference),
+            "inter_seed_distance": self.inter_seed_distance,
             "hurts": hurts,
         }
 
-    def half_precision(self, change):
-        """Find how far half precision moves the clips.
-
-        Parameters
-        ----------
-        change : callable
-            The rung's; it stays changed.
-
-        Returns
-        -------
-        dict
-            "distance" and "seed_distance" in dB, "passed".
-        """
+    def half_precision(self, setup):
+        """How far half precision moves the clips: "distance" and "inter_seed_distance" in dB, "passed"."""
         self.prepare()
-        undo_change, undo = change(self.setup), self._measuring_steps()
-        moved = self.apart(np.nan_to_num(self.clips("half precision")), self.usual)
-        undo()
-        return {
-            "distance": moved,
-            "seed_distance": self.between_seeds,
-            "passed": moved <= LOSSLESS * self.between_seeds,
-        }, undo_change
+        dpm(setup, FEW_STEPS, **TRAILING)
+        moved = apart(np.nan_to_num(self.clips(setup, "half precision")), self.few_steps)
+        passed = moved <= LOSSLESS * self.inter_seed_distance
+        return {"distance": moved, "inter_seed_distance": self.inter_seed_distance, "passed": passed}
 
-    def _measuring_steps(self):
-        return fewer_steps(self.setup, (MEASURING_STEPS, {"timestep_spacing": "trailing"}))
+
+def standard_error(hits, count):
+    """The binomial standard error of a share."""
+    return (hits * (count - hits) / count**3) ** 0.5
+
+
+def apart(a, b):
+    """Mean distance between clips of two lists, pair by pair, in dB."""
+    return float(np.mean([distance(x, y, SAMPLE_RATE) for x, y in zip(a, b, strict=True)]))
 
 
 def say(quality):
     """Word what `Sound.measure` found, in one line."""
+    count, error = quality["clips"], quality["standard_error"]
     return (
-        f"recognised {quality['recognised']} of {quality['clips']} (baseline {quality['recognised_before']}), "
-        f"CLAP {quality['clap']:.3f} ({quality['clap_before']:.3f}), "
-        f"distance {quality['distance']:.2f} dB (another seed: {quality['seed_distance']:.2f})"
+        f"recognised {quality['recognised']} of {count} ({quality['recognised'] / count:.0%} ± {error:.0%}; baseline "
+        f"{quality['recognised_before']}), CLAP {quality['clap']:.3f} ({quality['clap_before']:.3f}), "
+        f"distance {quality['distance']:.2f} dB (another seed: {quality['inter_seed_distance']:.2f})"
     )
