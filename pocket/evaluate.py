@@ -1,8 +1,9 @@
 """Measure what the embedded checkpoint can do: `python -m pocket.evaluate` prints one table.
 
-It exits with an error when a row falls short. Sounds are recognised by `pocket.judge`, which was trained on real clips
-only. Everything is measured on the finished waveform, after the vocoder, at 20 DPM++ steps and guidance 3.5 unless a
-row says otherwise. `--quick` runs the same code on a small budget; its figures are too coarse to quote.
+It exits with an error when a row falls short. Sounds are recognised by `pocket.judge`, which was trained on clips of
+the same synthesis as the checkpoint, and never on generated ones. Everything is measured on the finished waveform,
+after the vocoder, at 20 DPM++ steps and guidance 3.5 unless a row says otherwise. `--quick` runs the same code on a
+small budget; its figures are too coarse to quote.
 """
 
 import argparse
@@ -51,7 +52,7 @@ def first_choice(waveforms, kinds):
 
 
 def found(waveforms, kinds):
-    """Which clips hold all of `kinds` in the judge's ear, shape (clips,)."""
+    """Which clips hold all of `kinds`, says the judge; shape (clips,)."""
     return (listen(waveforms)[0][:, [KINDS.index(kind) for kind in kinds]] > 0.5).all(1)
 
 
@@ -241,7 +242,7 @@ class Evaluation:
             self.add_distance(what, apart(clips, self.plain[chosen]), 0.05)
 
     def ranking(self):
-        """CLAP's ear."""
+        """CLAP scores: own prompt against another, and the best of four candidates."""
         wins = []
         for prompt, name, clip in zip(self.prompts, self.names, self.plain, strict=True):
             other = self.plain[self.rng.choice([i for i, kind in enumerate(self.names) if kind != name])]

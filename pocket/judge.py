@@ -1,7 +1,8 @@
 """A small classifier that says which sounds a clip holds and how clean it is.
 
-It is trained on real (synthesised) clips only and never sees a generated one, so it can judge the model without having
-been taught the model's mistakes. `python -m pocket.judge` trains it and writes `pocket/judge.safetensors`.
+It is trained on real (synthesised) clips only and never sees a generated one, so it is not taught the model's mistakes.
+But both learn from the same synthesis: it says whether a clip is what the model was taught, not how a person hears it.
+`python -m pocket.judge` trains it and writes `pocket/judge.safetensors`.
 """
 
 import argparse
