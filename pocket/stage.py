@@ -64,4 +64,4 @@ def run(name, steps, step, state, save_every=200):
                 now = {key: item.state_dict() for key, item in state.items()}
                 now |= {"step": done, "seconds": seconds + time.perf_counter() - started}
                 torch.save(now, path.with_suffix(".tmp"))
-                path.with_suffix(".tmp").rename(path)
+                path.with_suffix(".tmp").replace(path)  # also onto what is there, on Windows
