@@ -197,7 +197,7 @@ def test_refuses_a_folder_in_which_a_process_of_another_run_is_at_work(prompts, 
         assert "another run is at work" in refused(prompts, tmp_path / "clips")
 
 
-# On a Mac, accelerate lets each process believe that it is alone. Here helpers and accelerate are told that this is one.
+# On MPS, accelerate lets each process believe that it is alone. Here helpers and accelerate are told that this is MPS.
 ON_A_MAC = """
 import runpy, sys
 sys.path.insert(0, {course!r})
