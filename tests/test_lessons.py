@@ -8,7 +8,6 @@ import ast
 import hashlib
 import json
 import os
-import re
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,8 +18,10 @@ import pytest
 import torch
 from nbclient import NotebookClient
 
-ROOT = Path(__file__).parent.parent
-NOTEBOOKS = [p for p in sorted((ROOT / "notebooks").rglob("*.ipynb")) if ".ipynb_checkpoints" not in p.parts]
+from tools.execute import ROOT, notebooks
+from tools.handouts import SOLUTION
+
+NOTEBOOKS = notebooks()
 ON_OFFICIAL_LAYOUT = ("01_", "07_")  # those that look at the components themselves
 # Where the full-size layout and the results on it are kept between runs: 4.5 GB.
 KEPT = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "audioldm2-but-faster" / "official"
@@ -52,7 +53,7 @@ def solve(notebook):
         if cell.cell_type == "markdown":
             text = cell.source
         elif cell.id.startswith("exercise-"):
-            solution = re.search(r"<details>.*?```python\n(.*?)```.*?</details>", text, re.DOTALL)[1]
+            solution = SOLUTION.search(text)[1]
             check = "\n".join(cell.source.splitlines()[ast.parse(cell.source).body[0].end_lineno :])
             cells.append(nbformat.v4.new_code_cell(solution + check))
             pairs.append((cell, cells[-1]))

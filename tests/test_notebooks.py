@@ -3,19 +3,19 @@
 import ast
 import re
 import sys
-from pathlib import Path
 
 import nbformat
 import pytest
 
-FOLDER = Path(__file__).parent.parent / "notebooks"
-NOTEBOOKS = [path for path in sorted(FOLDER.rglob("*.ipynb")) if ".ipynb_checkpoints" not in path.parts]
+from tools.execute import ROOT, notebooks
+
+NOTEBOOKS = notebooks()
 WITH_PARAMETERS = [path for path in NOTEBOOKS if path.name != "check_your_machine.ipynb"]
 LESSONS = [path for path in NOTEBOOKS if re.match("[0-9][0-9]_", path.name) and not path.name.startswith("00_")]
 
 
 def name(path):
-    return path.relative_to(FOLDER).with_suffix("").as_posix()
+    return path.relative_to(ROOT / "notebooks").with_suffix("").as_posix()
 
 
 def each(paths):
