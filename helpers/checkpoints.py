@@ -218,13 +218,14 @@ def _download(name):
     try:
         return Path(snapshot_download(name, revision=facts.revision, allow_patterns=_FILES))
     except Exception as error:  # the hub's own errors, those of the HTTP library below it, those of the disk
-        code = getattr(getattr(error, "response", None), "status_code", getattr(error, "errno", None))
+        reason = error.__cause__ or error  # the hub's client wraps what the server said
+        code = getattr(getattr(reason, "response", None), "status_code", getattr(reason, "errno", None))
         advice = _ADVICE.get(code, "check network and proxy and try again, which keeps the files that are complete")
         if constants.HF_HUB_OFFLINE:
             advice = "unset HF_HUB_OFFLINE and restart, or give the folder of a copy (docs/offline.md)"
         raise OSError(
             f"{name} could not be downloaded from {constants.ENDPOINT} to {constants.HF_HUB_CACHE} "
-            f'({_one_line(error)}): {advice}, or use load_pipeline("pocket"), which needs no network.'
+            f'({_one_line(reason)}): {advice}, or use load_pipeline("pocket"), which needs no network.'
         ) from error
 
 
