@@ -154,8 +154,10 @@ def main():
     given = read_arguments()
     device = "cpu" if given.cpu else helpers.best_device()
     if device == "mps" and int(os.environ.get("WORLD_SIZE", 1)) > 1:
-        if int(os.environ["RANK"]) > 0:  # on MPS, PartialState would tell each process that it is the only one
+        if int(os.environ["RANK"]) > 0:  # PartialState would tell each process that it is the only one
             return
+        for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE"):  # otherwise it would wait for the others
+            os.environ.pop(name, None)
         print("accelerate cannot share work out on MPS: this one process makes all clips", flush=True)
     state = PartialState(cpu=device == "cpu", timeout=timedelta(hours=1))
 
