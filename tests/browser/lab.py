@@ -23,7 +23,7 @@ SETTINGS = {  # all cells stand in the page, not only those in sight; and nothin
         "doNotDisturbMode": True,
     },
 }
-PATIENCE = 180  # seconds for JupyterLab to start, or to show something, on a busy machine
+TIMEOUT = 180  # seconds for JupyterLab to start, or to show something, on a busy machine
 
 
 def copy_lesson(name, folder, **parameters):
@@ -51,7 +51,7 @@ def jupyterlab(folder):
         "JUPYTERLAB_WORKSPACES_DIR": str(config / "workspaces"),
         "JUPYTER_TOKEN": token,
         "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]),
-        "AUDIOLDM2_SCOREBOARD": str(folder / "scoreboard.json"),
+        "AUDIOLDM2_SCOREBOARD": str(folder / "scoreboard.jsonl"),
         "HF_HUB_OFFLINE": "1",
     }
     environment.pop("MPLBACKEND", None)  # what pytest set for itself; a learner has the notebook's own
@@ -66,14 +66,14 @@ def jupyterlab(folder):
     finally:
         server.terminate()  # it ends its kernels
         try:
-            server.wait(PATIENCE)
+            server.wait(TIMEOUT)
         except subprocess.TimeoutExpired:
             server.kill()
         log.close()
 
 
 def _wait_for(address, server, log):
-    for _ in range(2 * PATIENCE):
+    for _ in range(2 * TIMEOUT):
         try:
             return urllib.request.urlopen(address, timeout=5).close()
         except OSError:
@@ -100,24 +100,24 @@ def open_lesson(context, lab, name):
     """Open a lesson in a page of its own, and wait for its kernel."""
     address, token = lab
     page = context.new_page()
-    page.set_default_timeout(PATIENCE * 1000)
+    page.set_default_timeout(TIMEOUT * 1000)
     page.goto(f"{address}/doc/tree/{name}?token={token}")
     page.locator(".jp-Notebook .jp-CodeCell").first.wait_for()
     page.get_by_text("Python 3 (ipykernel) | Idle").wait_for()  # earlier, Run All would ask which kernel is meant
     return page
 
 
-def run_all(page, patience=600):
+def run_all(page, timeout=600):
     """Choose Run All Cells, wait for the last cell, and fail with the text of the first error."""
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
     prompts = page.locator(".jp-CodeCell .jp-InputPrompt")
-    deadline = time.monotonic() + patience
+    deadline = time.monotonic() + timeout
     while True:
         texts = prompts.all_inner_texts()
         errors = page.locator("[data-mime-type='application/vnd.jupyter.error']")
         assert not errors.count(), errors.first.inner_text()[-2000:]
         if all(text.strip() not in ("[*]:", "[ ]:") for text in texts):
             return
-        assert time.monotonic() < deadline, f"after {patience} s the prompts are {texts}"
+        assert time.monotonic() < deadline, f"after {timeout} s the prompts are {texts}"
         time.sleep(1)
