@@ -65,7 +65,7 @@ def launch(prompts, folder, kill=None, script=SCRIPT):
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "encoding": "utf-8"}
     said = ""
     with subprocess.Popen(command, env=environment, **pipes) as process:
-        limit = threading.Timer(240, end, [process])  # a run that hangs fails the tests, and does not stop them
+        limit = threading.Timer(400, end, [process])  # a run that hangs fails the tests, and does not stop them
         limit.start()
         for line in process.stdout:
             said += line
