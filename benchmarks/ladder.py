@@ -80,7 +80,7 @@ class Ladder:
         self.baseline = copy.deepcopy(self.load("measured").unet)
         self.baseline.set_attn_processor(AttnProcessor())
         done = list(zip(rungs, self.rows, strict=False))
-        self.kept = [(rung, self._settings(rung, row.get("candidate"))) for rung, row in done if row["kept"]]
+        self.kept = [(rung, rung.candidates.get(row.get("candidate"), {})) for rung, row in done if row["kept"]]
         self.setup = self.build("measured", self.kept)
         if self.kept:
             self._first_clip()
@@ -97,9 +97,6 @@ class Ladder:
             rung.change(setup, **settings)
         return setup
 
-    def _settings(self, rung, candidate):
-        return next((one.settings for one in rung.candidates if one.name == candidate), {})
-
     def _rung(self, rung):
         row = {"key": rung.key, "rung": rung.name, "lossless": rung.lossless, "kept": False}
         if rung.key == "half" and self.half == torch.float32:
@@ -109,7 +106,7 @@ class Ladder:
                 row |= self._choose(rung)
             elif rung.key == "half":
                 row["quality"] = self.sound.half_precision(self.build("pocket", [*self.kept, (rung, {})]))
-            settings = self._settings(rung, row.get("candidate"))
+            settings = rung.candidates.get(row.get("candidate"), {})
             rung.change(self.setup, **settings)
             row |= self._measure()
             row["verdict"] = self._verdict(row, rung)
@@ -130,18 +127,14 @@ class Ladder:
         return row
 
     def _choose(self, rung):
-        """Listen to a lossy rung's candidates; take the cheapest that keeps the sound, of equals the closest."""
+        """Listen to a lossy rung's candidates, up to the first that keeps the sound."""
         tried = []
-        for work in sorted({candidate.work for candidate in rung.candidates}):
-            for candidate in (one for one in rung.candidates if one.work == work):
-                setup = self.build("pocket", [*self.kept, (rung, candidate.settings)])
-                quality = self.sound.measure(setup, f"{rung.name}, {candidate.name}")
-                tried.append({"candidate": candidate.name} | quality)
-            fit = [one for one in tried if not one["hurts"]]
-            if fit:
+        for name, settings in rung.candidates.items():
+            quality = self.sound.measure(self.build("pocket", [*self.kept, (rung, settings)]), f"{rung.name}, {name}")
+            tried.append({"candidate": name} | quality)
+            if not quality["hurts"]:
                 break
-        best = min(fit or tried, key=lambda one: one["distance"])
-        return {"candidate": best["candidate"], "quality": best, "tried": tried}
+        return {"candidate": name, "quality": tried[-1], "tried": tried}
 
     @property
     def _timed_steps(self):
@@ -254,8 +247,14 @@ def choose(wanted, device):
     return [rung for rung in RUNGS if rung is RUNGS[0] or rung.key in keys and device.type in rung.devices]
 
 
-def parse(arguments):
-    """Read the command line."""
+def main(arguments=None):
+    """Climb, write the results, print the table.
+
+    Parameters
+    ----------
+    arguments : list of str, optional
+        By default those of the command line.
+    """
     parser = argparse.ArgumentParser(
         description=__doc__.splitlines()[0], epilog="Rungs: " + ", ".join(rung.key for rung in RUNGS)
     )
@@ -269,18 +268,6 @@ def parse(arguments):
     given = parser.parse_args(arguments)
     if given.repeats < 1 or given.clips < 2 or not 1 <= given.steps <= 1000:
         parser.error("--repeats must be 1 or more, --clips 2 or more, --steps from 1 to 1000.")
-    return given
-
-
-def main(arguments=None):
-    """Climb, write the results, print the table.
-
-    Parameters
-    ----------
-    arguments : list of str, optional
-        By default those of the command line.
-    """
-    given = parse(arguments)
     diffusers.logging.set_verbosity_error()  # it warns of every conversion to half precision
     warnings.filterwarnings("ignore", module=r"torch\._(inductor|dynamo)")  # of its own code
     device = check_device(given.device or best_device())

@@ -190,24 +190,6 @@ def reuse(setup, every):
         setup.pipe.unet = reused
 
 
-@dataclass(frozen=True)
-class Candidate:
-    """One way to make a lossy change.
-
-    Attributes
-    ----------
-    name : str
-    settings : dict
-        Keyword arguments of the change.
-    work : float
-        Against that of other candidates.
-    """
-
-    name: str
-    settings: dict = field(default_factory=dict)
-    work: float = 1.0
-
-
 TRAILING = {"timestep_spacing": "trailing"}
 
 
@@ -219,12 +201,13 @@ class Rung:
     ----------
     key, name : str
     change : callable
-        Given a `Setup`, and the settings of a candidate if there are candidates.
+        Given a `Setup`, and what a candidate says.
     stages : tuple of str
         Those of `helpers.time_stages` whose work it changes. The times of the others differ by chance only, and decide
         nothing.
-    candidates : tuple of Candidate
-        Ways to make a lossy change, the least work first; a lossless one has none.
+    candidates : dict of str to dict
+        Ways to make a lossy change, as keyword arguments by name, in the order in which they are tried: the first that
+        keeps the sound is taken. A lossless change has none.
     devices : tuple of str
     """
 
@@ -232,7 +215,7 @@ class Rung:
     name: str
     change: Callable
     stages: tuple[str, ...] = ("denoising",)
-    candidates: tuple[Candidate, ...] = ()
+    candidates: dict[str, dict] = field(default_factory=dict)
     devices: tuple[str, ...] = ("cpu", "cuda", "mps")
 
     @property
@@ -253,34 +236,31 @@ RUNGS = (
     Rung("compile", "torch.compile (UNet)", compiled_unet),
     Rung("vae", "channels_last (VAE)", partial(channels_last, name="vae"), ("VAE decoding",)),
     Rung("vocoder", "2-D vocoder", vocoder, ("vocoder",)),
-    Rung("dpm", "DPM++, 20 steps", dpm, candidates=(Candidate("trailing", TRAILING | {"steps": 20}),)),
+    Rung("dpm", "DPM++, 20 steps", dpm, candidates={"trailing": TRAILING | {"steps": 20}}),
     Rung(
         "part-guidance",
         "guidance on part of the steps",
         part_guidance,
-        candidates=(
-            Candidate("first half, then none", {"guided": first_half, "keep": False}),
-            Candidate("every other step, kept between", {"guided": EveryOther, "keep": True}),
-        ),
+        candidates={
+            "every other step, kept between": {"guided": EveryOther, "keep": True},
+            "first half, then none": {"guided": first_half, "keep": False},
+        },
     ),
     Rung(
         "10-steps",
         "10 steps",
         dpm,
-        candidates=(
-            Candidate("trailing", TRAILING | {"steps": 10}),
-            Candidate("leading", {"steps": 10, "timestep_spacing": "leading"}),
-            Candidate("Karras", TRAILING | {"steps": 10, "use_karras_sigmas": True}),
-        ),
+        candidates={
+            "Karras": TRAILING | {"steps": 10, "use_karras_sigmas": True},
+            "trailing": TRAILING | {"steps": 10},
+            "leading": {"steps": 10, "timestep_spacing": "leading"},
+        },
     ),
-    Rung("int8", "int8", int8, ("denoising", *SOUND), (Candidate("UNet, VAE, vocoder"),), ("cpu",)),
+    Rung("int8", "int8", int8, ("denoising", *SOUND), {"UNet, VAE, vocoder": {}}, ("cpu",)),
     Rung(
         "reuse",
         "core of the UNet reused",
         reuse,
-        candidates=(
-            Candidate("every third step", {"every": 3}, work=1 / 3),
-            Candidate("every second step", {"every": 2}, work=1 / 2),
-        ),
+        candidates={"every third step": {"every": 3}, "every second step": {"every": 2}},
     ),
 )
