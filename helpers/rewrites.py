@@ -100,14 +100,14 @@ class LeanText:
 
 
 class PartGuidance(nn.Module):
-    """Stands before a UNet, and leaves guidance out of some steps: those then compute half of the batch.
+    """Takes the place of a UNet, and leaves guidance out of some steps: those then compute half of the batch.
 
     Lossy. With two equal halves the pipeline's formula of guidance gives that half, whatever the guidance scale.
     Guidance on part of the schedule: Kynkäänniemi et al., "Applying guidance in a limited interval", 2024.
 
     Parameters
     ----------
-    unet : diffusers.AudioLDM2UNet2DConditionModel, or what stands before it
+    unet : diffusers.AudioLDM2UNet2DConditionModel, or a module that takes its place
     guided : callable
         Told the time step, from 999 (all noise) down to 0, it says whether guidance is on.
     keep : bool
