@@ -56,11 +56,11 @@ class Ladder:
         A call of two steps warms up; the timed call gives the clip, too.
         """
         pipe(**self.settings(pipe) | {"num_inference_steps": 2})
-        gpu = pipe._execution_device if torch.cuda.is_available() else None
-        if gpu:
+        gpu = pipe._execution_device  # with offload, `device` is only where the weights wait
+        if gpu.type == "cuda":
             torch.cuda.reset_peak_memory_stats(gpu)
         stages = time_stages(pipe, **self.settings(pipe))
-        peak = torch.cuda.max_memory_allocated(gpu) if gpu else None
+        peak = torch.cuda.max_memory_allocated(gpu) if gpu.type == "cuda" else None
         self.rungs[name] = Rung(stages, stages.result.audios[0], peak)
         print(f"{name}: {stages.total:.3g} s a clip, {self.speedup(self.last):.3g}x")
 

@@ -22,7 +22,7 @@ def test_a_rung_holds_the_clip_and_the_times_of_one_call(ladder):
     assert ladder.first.clip.shape == (20480,) and ladder.first.stages.total > ladder.first.stages.fixed > 0
     assert ladder.first is ladder.rungs["the slow way"] and ladder.last is ladder.rungs["second change"]
     assert ladder.speedup(ladder.first) == 1
-    assert (ladder.last.peak_memory is None) is not torch.cuda.is_available()
+    assert ladder.last.peak_memory is None  # on the CPU
 
 
 def test_the_table_has_a_row_for_each_change_and_one_to_compare_with(ladder):
