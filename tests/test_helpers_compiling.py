@@ -1,0 +1,77 @@
+"""What lesson 5 leaves to helpers.compiling."""
+
+import json
+import math
+import os
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from helpers import compiling
+
+
+@pytest.fixture
+def pipe():
+    return SimpleNamespace(unet=torch.nn.Linear(2, 2))
+
+
+def test_graphs_are_counted_one_for_each_that_is_compiled():
+    compiled = torch.compile(lambda x: x.sin() + 1, backend="eager")
+    before = compiling.graphs()
+    compiled(torch.ones(2))
+    compiled(torch.zeros(2))
+    assert compiling.graphs() == before + 1
+    compiled(torch.ones(2, dtype=torch.float64))
+    assert compiling.graphs() == before + 2
+
+
+def test_the_first_calls_are_measured_and_the_compiled_module_stays(pipe):
+    pipe.unet = torch.compile(pipe.unet, backend="eager", fullgraph=True)
+    wrapped = pipe.unet
+    compiled, calls = compiling.first_calls(pipe, lambda: pipe.unet(torch.ones(1, 2)))
+    assert compiled and pipe.unet is wrapped
+    assert calls.first > calls.median > 0 and calls.result.shape == (1, 2)
+
+
+def test_a_missing_compiler_is_told_in_one_line_and_the_eager_module_comes_back(pipe, capsys):
+    def no_compiler(graph, inputs):
+        raise RuntimeError("No working C++ compiler found.\nLook for g++.\n\nfrom user code: many lines")
+
+    eager = pipe.unet
+    pipe.unet = torch.compile(eager, backend=no_compiler, fullgraph=True)
+    before = compiling.graphs()
+    compiled, calls = compiling.first_calls(pipe, lambda: pipe.unet(torch.ones(1, 2)))
+    assert not compiled and pipe.unet is eager and compiling.graphs() == before
+    assert calls.first == math.inf and calls.result.shape == (1, 2)
+    said = [line for line in capsys.readouterr().out.splitlines() if "compiling failed" in line]
+    assert len(said) == 1 and "No working C++ compiler found. Look for g++." in said[0]
+
+
+def test_an_error_that_compiling_is_not_to_blame_for_is_raised(pipe):
+    with pytest.raises(ZeroDivisionError):
+        compiling.first_calls(pipe, lambda: 1 / 0)
+
+
+@pytest.mark.parametrize(
+    ("cold", "warm", "gain", "clips"),
+    [(61, 1, 0.5, 120), (61, 1, 0, math.inf), (61, 1, -0.1, math.inf), (1, 2, 0.5, 0), (math.inf, 1, 0.5, math.inf)],
+)
+def test_break_even(cold, warm, gain, clips):
+    assert compiling.break_even(cold, warm, gain) == clips
+
+
+def test_an_empty_cache_is_empty_and_new_each_time(monkeypatch):
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "before")
+    folders = set()
+    for _ in range(2):
+        compiling.empty_cache()
+        folders.add(os.environ["TORCHINDUCTOR_CACHE_DIR"])
+    assert len(folders) == 2 and not any(map(os.listdir, folders))
+
+
+def test_the_record_says_when_and_where_it_was_made(capsys):
+    content = json.loads(compiling.RECORD.read_text(encoding="utf-8"))
+    found = compiling.recorded()
+    assert content["date"] in (said := capsys.readouterr().out) and content["machine"] in said
+    assert found.after.first > found.after.median > 0 and found.speedup > 0
