@@ -1,3 +1,4 @@
+import copy
 import json
 import sys
 from pathlib import Path
@@ -27,7 +28,8 @@ def error(setup, expected):
 
 
 @pytest.fixture
-def short(monkeypatch):
+def short(setup, monkeypatch):
+    monkeypatch.setattr(ladder, "load_pipeline", lambda *args, **kwargs: copy.deepcopy(setup.pipe))
     monkeypatch.setattr(ladder, "LONG", 1)
     monkeypatch.setattr(ladder, "TIMED_STEPS", 1)
     monkeypatch.setattr(sound, "FEW_STEPS", 2)
