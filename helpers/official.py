@@ -71,7 +71,7 @@ def official_unet(dtype=torch.float32, device=None, width=1.0):
     if need > free:
         raise MemoryError(
             f"The official UNet needs {need / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are free on {device}: "
-            "close other programs and notebooks, or leave this cell out."
+            "close other programs and notebooks, or take a smaller width."
         )
     with _SkipDraws():
         unet = _unet("base", width)

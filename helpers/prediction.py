@@ -8,20 +8,20 @@ from IPython.display import display
 
 
 class Prediction:
-    """A guess that a notebook asks for with a box, and that plain code can set.
+    """A prediction that a notebook asks for with a box, and that plain code can set.
 
     Parameters
     ----------
     question : str
     value : float or str, optional
-        The guess; a number, or one of `choices`.
+        The prediction; a number, or one of `choices`.
     choices : list of str, optional
         What to choose from, where no number is wanted.
 
     Attributes
     ----------
     value : float or str or None
-        None while nothing has been guessed.
+        None while nothing has been predicted.
 
     Raises
     ------
@@ -58,19 +58,19 @@ class Prediction:
             return print(f"{self.question} Write it into the cell, as value=... (so far: {self})")
         if self.choices:
             box = widgets.Dropdown(
-                options=[("?", None), *((choice, choice) for choice in self.choices)], description="Guess"
+                options=[("?", None), *((choice, choice) for choice in self.choices)], description="Prediction"
             )
             box.value = self.value
         else:
-            box = widgets.Text("" if self.value is None else str(self), placeholder="a number", description="Guess")
-        note = widgets.Label(f"Your guess: {self}")
+            box = widgets.Text("" if self.value is None else str(self), placeholder="a number", description="Prediction")
+        note = widgets.Label(f"Your prediction: {self}")
 
         def take(change):
             try:
                 self.value = self._checked(change["new"] if self.choices else _number(change["new"]))
-                note.value = f"Your guess: {self}"
+                note.value = f"Your prediction: {self}"
             except ValueError:
-                note.value = f"{change['new']!r} is no number; try one such as 1.5. Your guess: {self}"
+                note.value = f"{change['new']!r} is no number; try one such as 1.5. Your prediction: {self}"
 
         box.observe(take, names="value")
         display(widgets.VBox([widgets.Label(self.question), widgets.HBox([box, note])]))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from helpers import timing
-from helpers.devices import busy_line, cpu_seconds
+from helpers.devices import cpu_seconds
 from helpers.tables import table
 
 
@@ -150,7 +150,7 @@ def compare_stages(before, after, repeats=3):
                 "as in compare_stages(lambda: helpers.time_stages(pipe, prompt), ...)."
             )
         found[i].append(stages)
-    print(busy_line(start), end="")
+    timing.say_if_busy(start)
     calls = [runs[1:] for runs in found]
     speedups = [b.total / a.total for b, a in zip(*calls, strict=True)]
     return StageComparison(*map(_median, calls), speedups)

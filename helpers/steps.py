@@ -11,7 +11,6 @@ from tqdm.auto import tqdm
 
 from helpers.official import SECONDS
 from helpers.spectrograms import COLOURS, MARKERS, Picture
-from helpers.tables import table
 from helpers.timing import measure
 
 TEXT_TOKENS = 16  # T5 vectors of a step's text: about a sentence
@@ -76,12 +75,6 @@ class Sweep:
     """
 
     values: dict
-
-    def table(self):
-        """Lay out the times: one row for each length."""
-        lengths = sorted({length for row in self.values.values() for length in row})
-        times = [{name: f"{row[n]:.3g} s" if n in row else None for name, row in self.values.items()} for n in lengths]
-        return table([{"length": f"{n:g}"} | row for n, row in zip(lengths, times, strict=True)])
 
     def plot(self, x="length of the clip (s)", y="time of one call (s)", title="Time against length"):
         """Draw one curve for each name.

@@ -1,5 +1,6 @@
 """Measure how long something takes, with the first call apart and the range stated."""
 
+import math
 import time
 from dataclasses import dataclass, field
 from numbers import Integral
@@ -10,6 +11,7 @@ import torch
 
 from helpers.devices import busy_line, cpu_seconds
 
+_said = -math.inf  # when a busy machine was last mentioned
 FEW = 8  # with fewer repeats, quartiles say nothing, and the whole range is shown
 
 
@@ -150,9 +152,18 @@ def _measured(functions, order):
         took, peak, results[i] = run(functions[i])
         seconds[i].append(took)
         peaks[i].append(peak)
-    print(busy_line(start), end="")
+    say_if_busy(start)
     highest = [max(filter(None, peak), default=None) for peak in peaks]  # 0 bytes: the work was done elsewhere
     return [Measurement(*found) for found in zip(firsts, seconds, highest, results, strict=True)]
+
+
+def say_if_busy(start):
+    """Print `helpers.devices.busy_line`, but not more than once a minute."""
+    global _said
+    line = busy_line(start) if time.monotonic() - _said > 60 else ""
+    if line:
+        print(line, end="")
+        _said = time.monotonic()
 
 
 def turns(repeats):

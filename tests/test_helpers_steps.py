@@ -59,9 +59,8 @@ def test_a_sweep_passes_other_errors_on():
         helpers.sweep({"broken": broken}, [1])
 
 
-def test_a_sweep_is_shown_as_table_and_picture():
+def test_a_sweep_is_shown_as_a_picture():
     curve = steps.Sweep({"vanilla": {5: 0.5}, "SDPA": {5: 0.25, 10: 0.5}})
-    assert "| 10 | – | 0.5 s |" in curve.table().data
     picture = curve.plot(y="time of one UNet call (s)")
     (ax,) = picture.figure.axes
     assert ax.get_ylabel() == "time of one UNet call (s)" and "(s)" in ax.get_xlabel() and ax.get_title()

@@ -73,7 +73,7 @@ def test_the_prediction_answers(recipe):
     guess.locator("input").fill("fast")
     guess.get_by_text("'fast' is no number").wait_for()
     guess.locator("input").fill("4,5")
-    guess.get_by_text("Your guess: 4.5").wait_for()
+    guess.get_by_text("Your prediction: 4.5").wait_for()
 
 
 def test_the_blind_test_is_answered_by_mouse_and_keyboard(recipe):
