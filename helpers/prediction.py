@@ -62,7 +62,8 @@ class Prediction:
             )
             box.value = self.value
         else:
-            box = widgets.Text("" if self.value is None else str(self), placeholder="a number", description="Prediction")
+            text = "" if self.value is None else str(self)
+            box = widgets.Text(text, placeholder="a number", description="Prediction")
         note = widgets.Label(f"Your prediction: {self}")
 
         def take(change):
