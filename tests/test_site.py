@@ -193,6 +193,7 @@ def test_in_a_browser(site, browser, width, scheme):
         "getComputedStyle(document.body).backgroundColor.match(/\\d+/g).slice(0, 3).every(c => c > 127)"
     )
     assert bright == (scheme == "light")
+    tab.goto((site / "notebooks" / f"{LESSONS[0]}.html").as_uri())
     assert not tab.evaluate("document.querySelector('details:not(.hide) pre').checkVisibility()"), "a solution is open"
     played = tab.evaluate(
         "async () => { const a = document.querySelector('audio'); await a.play();"
