@@ -230,7 +230,7 @@ def test_where_work_cannot_be_shared_the_lesson_says_so_and_starts_one_process(a
     assert asked in cells["load"].source
     cells["load"].source = cells["load"].source.replace(asked, answer)
     notebook.cells = notebook.cells[: list(cells).index("proof") + 1]
-    NotebookClient(notebook, timeout=300, resources={"metadata": {"path": NOTEBOOKS}}).execute()
+    NotebookClient(notebook, timeout=600, resources={"metadata": {"path": NOTEBOOKS}}).execute()
     assert "one process makes all clips" in cells["load"].outputs[0].text
     assert "process 0 of 1" in "".join(output.text for output in cells["change"].outputs)
 
