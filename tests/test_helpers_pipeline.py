@@ -99,6 +99,18 @@ def test_two_calls_at_once(pocket):
     pocket(**CALL)  # and afterwards it is free again
 
 
+def test_an_interrupted_call_leaves_the_pipeline_free(pocket, seeded):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        pocket(**CALL, callback=interrupt)
+    ours, plain = (
+        kind.__call__(pocket, **CALL, generator=seeded()).audios for kind in (type(pocket), AudioLDM2Pipeline)
+    )
+    np.testing.assert_array_equal(ours, plain)
+
+
 def test_the_first_call_shows_no_red_box(tmp_path):
     code = "import helpers; helpers.load_pipeline('pocket')('rain', num_inference_steps=1, audio_length_in_s=0.4)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=hub.ROOT)
