@@ -15,7 +15,7 @@ def denoised(x, sigma):
 
 
 def solve(x, steps, order):
-    """Follow dx/dsigma = (x - D) / sigma from sigma 20 to 0.02; returns sigmas, and x scaled as the UNet is given it."""
+    """Follow dx/dsigma = (x - D) / sigma from sigma 20 to 0.02; give sigmas, and x scaled as the UNet is given it."""
     sigmas, path, last = np.geomspace(20, 0.02, steps + 1), [x], None
     for now, then in zip(sigmas, sigmas[1:], strict=False):
         answer = denoised(x, now)
