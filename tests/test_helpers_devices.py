@@ -2,6 +2,7 @@ import os
 import subprocess
 import sys
 import warnings
+from importlib.metadata import version
 
 import psutil
 import pytest
@@ -66,7 +67,7 @@ def test_gpus_take_float16(device):
 def test_the_description_is_one_line_with_the_true_memory():
     line = helpers.describe("cpu")
     assert "\n" not in line
-    assert line.startswith("cpu: ") and f"torch {torch.__version__}" in line
+    assert line.startswith("cpu: ") and f"torch {version('torch')}" in line
     assert f"of {psutil.virtual_memory().total / 2**30:.1f} GiB" in line
 
 
