@@ -47,21 +47,18 @@ def test_any_length_sounds(plain, seconds, samples):
 @pytest.fixture(scope="module")
 def evaluation():
     evaluation = Evaluation(CHECKPOINT, quick=True)
-    evaluation.run()
+    evaluation.recognition()
+    evaluation.fewer_steps()
     return evaluation
 
 
-def test_a_quick_evaluation_recognises_the_sounds(evaluation):
+def test_the_judge_recognises_the_sounds(evaluation):
     assert set(evaluation.by_kind) == set(KINDS)
     assert np.mean(list(evaluation.by_kind.values())) >= 0.8
     rows = {row.what: row for row in evaluation.rows}
-    for what in (
-        "samba drums with waves: both found",
-        "DPM++ 20 against DDIM 200, same seed",
-        "bfloat16 against float32, same seed, clips: 1",
-    ):
+    for what in ("samba drums with waves: both found", "DPM++ 20 against DDIM 200, same seed"):
         assert rows[what].met, rows[what]
-    assert all(row.met for what, row in rows.items() if what.startswith("silent")), rows
+    assert np.isfinite(evaluation.plain).all()
 
 
 def test_noise_is_recognised_as_nothing(evaluation):
