@@ -6,11 +6,11 @@ they are.
 
 from pathlib import Path
 
+import helpers  # before torch: it sets how torch's threads wait  # isort: skip
+
 import torch
 from diffusers import DPMSolverMultistepScheduler
 from diffusers.models.attention_processor import AttnProcessor, AttnProcessor2_0
-
-import helpers
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 SAMBA = "The sound of Brazilian samba drums with waves gently crashing in the background"
