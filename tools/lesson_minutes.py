@@ -57,7 +57,9 @@ def with_table(text, record):
         reading, exercises = minutes(notebook)
         together = whole(stem, notebook, record)
         rows.append(f"| {title} | {cells} | {reading:.0f} | {exercises} | {together:.0f} |")
-    measured = f"Cells: measured once, on {record['date']} on {record['machine']}."
+    measured = "The cells of these notebooks were not measured yet."
+    if record["seconds"]:
+        measured = f"Cells: measured once, on {record['date']} on {record['machine']}."
     return "\n".join([text.split(BEGIN)[0] + BEGIN, "", measured, "", *rows, "", END]) + text.split(END)[1]
 
 
