@@ -271,8 +271,7 @@ def main(arguments=None):
     diffusers.logging.set_verbosity_error()  # it warns of every conversion to half precision
     warnings.filterwarnings("ignore", module=r"torch\._(inductor|dynamo)")  # of its own code
     device = check_device(given.device or best_device())
-    with warnings.catch_warnings(record=True):  # a CPU without half precision is told of in the table
-        half = half_dtype(device)
+    half = half_dtype(device)
     rungs = choose(given.rungs, device)
 
     def load(which):

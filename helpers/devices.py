@@ -101,23 +101,20 @@ def half_dtype(device=None):
     -------
     torch.dtype
         float16 on a GPU, bfloat16 on a CPU that has instructions for it; how fast those are, only a measurement tells
-        (lesson 4). On any other CPU float32, with a warning that says why: half precision would be emulated there.
+        (lesson 4). On any other CPU float32: half precision would be emulated there. `describe` gives the reason.
     """
-    dtype, reason = _half(torch.device(device or best_device()))
-    if dtype == torch.float32:
-        warnings.warn(f"Staying with float32: {reason}.", stacklevel=2)
-    return dtype
+    return half_and_reason(torch.device(device or best_device()))[0]
 
 
 def warn_of_slow_half(dtype, device):
     """Warn of a half-precision type that a device has no instructions for."""
-    usual, reason = _half(device)
+    usual, reason = half_and_reason(device)
     if device.type == "cpu" and dtype in (torch.float16, torch.bfloat16) and dtype != usual:
         warnings.warn(f"{dtype} will be slow on {device} ({reason}): load with dtype={usual}.", stacklevel=3)
 
 
-def _half(device):
-    """The type for `half_dtype`, and the reason for it."""
+def half_and_reason(device):
+    """Give the type of `half_dtype`, and the reason for it."""
     if device.type != "cpu":
         return torch.float16, "the GPU computes in it"
     capabilities = getattr(torch.cpu, "get_capabilities", dict)()  # older versions of torch cannot tell
@@ -163,7 +160,7 @@ def describe(device=None):
     else:
         name = str(device)
         free, total = psutil.virtual_memory().available, psutil.virtual_memory().total
-    dtype, reason = _half(device)
+    dtype, reason = half_and_reason(device)
     versions = ", ".join(f"{package} {version(package)}" for package in ("torch", "diffusers", "transformers"))
     return (
         f"{name}: {free / GIB:.1f} of {total / GIB:.1f} GiB memory free; half precision: "

@@ -1,37 +1,17 @@
 """A ladder: one pipeline, measured again after each change of a recipe."""
 
-from dataclasses import dataclass, field
 from itertools import pairwise
 
-import numpy as np
-import torch
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from helpers.devices import GIB
 from helpers.quality import distance
 from helpers.spectrograms import Picture
-from helpers.stages import Stages, time_stages
+from helpers.stages import time_stages
 from helpers.tables import table
 
 _STEPS, _REST = {"color": "tab:blue"}, {"facecolor": "tab:orange", "edgecolor": "white", "hatch": "//"}
-
-
-@dataclass
-class Rung:
-    """One measurement on the way.
-
-    Attributes
-    ----------
-    stages : helpers.stages.Stages
-    clip : numpy.ndarray, shape (n,)
-    peak_memory : int or None
-        Most bytes in use on the GPU during the call; None without CUDA.
-    """
-
-    stages: Stages
-    clip: np.ndarray = field(repr=False)
-    peak_memory: int | None = None
 
 
 class Ladder:
@@ -44,7 +24,8 @@ class Ladder:
 
     Attributes
     ----------
-    rungs : dict of str to Rung
+    rungs : dict of str to helpers.stages.Stages
+        What each rung took, with its clip.
     """
 
     def __init__(self, settings):
@@ -56,13 +37,8 @@ class Ladder:
         A call of two steps warms up; the timed call gives the clip, too.
         """
         pipe(**self.settings(pipe) | {"num_inference_steps": 2})
-        gpu = pipe._execution_device  # with offload, `device` is only where the weights wait
-        if gpu.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(gpu)
-        stages = time_stages(pipe, **self.settings(pipe))
-        peak = torch.cuda.max_memory_allocated(gpu) if gpu.type == "cuda" else None
-        self.rungs[name] = Rung(stages, stages.result.audios[0], peak)
-        print(f"{name}: {stages.total:.3g} s a clip, {self.speedup(self.last):.3g}x")
+        self.rungs[name] = time_stages(pipe, **self.settings(pipe))
+        print(f"{name}: {self.last.total:.3g} s a clip, {self.speedup(self.last):.3g}x")
 
     @property
     def first(self):
@@ -76,7 +52,7 @@ class Ladder:
 
     def speedup(self, rung):
         """Time of a clip on the first rung divided by that on this one."""
-        return self.first.stages.total / rung.stages.total
+        return self.first.total / rung.total
 
     def table(self, inter_seed_distance, sampling_rate):
         """Lay out what each change did to the time, and to the clip of the same seed.
@@ -95,7 +71,7 @@ class Ladder:
         rows = []
         for (_, before), (name, rung) in pairwise(self.rungs.items()):
             moved = distance(before.clip, rung.clip, sampling_rate)
-            row = {"change": f"+ {name}", "against the rung before": f"{before.stages.total / rung.stages.total:.3g}x"}
+            row = {"change": f"+ {name}", "against the rung before": f"{before.total / rung.total:.3g}x"}
             row |= {"so far": f"{self.speedup(rung):.3g}x", "moves the clip by (dB)": f"{moved:.3f}"}
             rows.append(row | {"peak GPU memory (GiB)": rung.peak_memory and f"{rung.peak_memory / GIB:.2f}"})
         last = dict.fromkeys(rows[0]) | {
@@ -114,7 +90,7 @@ class Ladder:
         figure = Figure(figsize=(9, 1.4 + 0.5 * len(self.rungs)), layout="constrained")
         ax, said = figure.subplots(), []
         for y, (name, rung) in enumerate(self.rungs.items()):
-            rest, total = rung.stages.fixed, rung.stages.total
+            rest, total = rung.fixed, rung.total
             ax.barh(y, total - rest, **_STEPS)
             ax.barh(y, rest, left=total - rest, **_REST)
             ax.text(total, y, f"  {total:.3g} s, {self.speedup(rung):.3g}x", va="center")

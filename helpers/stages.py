@@ -23,11 +23,14 @@ class Stages:
         How often the UNet ran.
     result : object
         What the pipeline returned; None in a median of several calls.
+    peak_memory : int or None
+        Highest number of bytes in use on CUDA GPUs during the call; None elsewhere, and in a median.
     """
 
     seconds: dict[str, float]
     unet_calls: int
     result: Any = field(default=None, repr=False)
+    peak_memory: int | None = None
 
     @property
     def seconds_per_step(self):
@@ -43,6 +46,11 @@ class Stages:
     def total(self):
         """Seconds of the whole call."""
         return sum(self.seconds.values())
+
+    @property
+    def clip(self):
+        """First clip of `result`, shape (n,)."""
+        return self.result.audios[0]
 
     def __repr__(self):
         stages = ", ".join(f"{name} {seconds:.3g} s" for name, seconds in self.seconds.items())
@@ -112,10 +120,10 @@ def time_stages(pipe, *args, **kwargs):
             "VAE decoding": stack.enter_context(_timed(pipe.vae, "decode")),
             "vocoder": stack.enter_context(_timed(pipe, "mel_spectrogram_to_waveform")),
         }
-        total, _, result = timing.run(lambda: pipe(*args, **kwargs))
+        total, peak, result = timing.run(lambda: pipe(*args, **kwargs))
     seconds = {name: stage.seconds for name, stage in stages.items()}
     seconds["other"] = total - sum(seconds.values())
-    return Stages(seconds, stages["denoising"].calls, result)
+    return Stages(seconds, stages["denoising"].calls, result, peak)
 
 
 def compare_stages(before, after, repeats=3):

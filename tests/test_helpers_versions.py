@@ -30,6 +30,11 @@ def test_a_library_that_is_missing_or_too_old(installed, found, words):
         versions.check_versions()
 
 
+def test_without_ipywidgets_the_course_goes_on(installed):
+    installed("ipywidgets", None)
+    versions.check_versions()
+
+
 def test_a_library_that_is_newer_is_only_warned_of(installed):
     installed("torch", "99.0")
     with pytest.warns(UserWarning, match="torch 99.0 is newer"):

@@ -59,27 +59,13 @@ def check_python():
 
 def check_libraries():
     """The libraries that pyproject.toml names are there, in versions that the course was run with."""
-    import tomllib
+    from helpers import versions  # which raises if one is missing or too old
 
-    from packaging.requirements import Requirement
-    from packaging.version import Version
-
-    lines = tomllib.loads((COURSE / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
-    if not lines:
-        return RED, "pyproject.toml names no libraries", "get a fresh copy of the course"
-    broken, newer = [], []
-    for wanted in map(Requirement, lines):
-        found = _installed(wanted.name)
-        if found is None and wanted.name == "ipywidgets":
-            continue  # has a row of its own
-        if found is None:
-            broken.append(f"{wanted.name} is missing")
-        elif any(s.operator == ">=" and Version(found) < Version(s.version) for s in wanted.specifier):
-            broken.append(f"{wanted.name} {found} is too old (needed: {wanted.specifier})")
-        elif not wanted.specifier.contains(found, prereleases=True):
-            newer.append(f"{wanted.name} {found} is newer than the course was run with ({wanted.specifier})")
-    if broken or newer:
-        return (RED if broken else AMBER), "; ".join(broken + newer), INSTALL
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        versions.check_versions()
+    if caught:
+        return AMBER, "; ".join(str(one.message) for one in caught), INSTALL
     return GREEN, ", ".join(f"{name} {_installed(name)}" for name in SHOWN[:3]), ""
 
 
@@ -156,14 +142,15 @@ def check_disk():
 
 def check_half_precision():
     """The device has instructions for half precision."""
-    from helpers.devices import half_dtype
+    import torch
 
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        dtype = half_dtype()
-    if caught:
-        return AMBER, str(caught[0].message), "nothing that software could do; lesson 4 shows what it means"
-    return GREEN, f"{str(dtype).removeprefix('torch.')} has instructions here", ""
+    from helpers.devices import best_device, half_and_reason
+
+    dtype, reason = half_and_reason(torch.device(best_device()))
+    found = f"{str(dtype).removeprefix('torch.')}, because {reason}"
+    if dtype == torch.float32:
+        return AMBER, found, "nothing that software could do; lesson 4 shows what it means"
+    return GREEN, found, ""
 
 
 def check_compiler():

@@ -11,14 +11,14 @@ import os
 import re
 import subprocess
 import sys
-import tomllib
 import venv
 from datetime import date
 from pathlib import Path
 
-from packaging.requirements import Requirement
-
 COURSE = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(COURSE))
+from helpers.versions import requirements  # noqa: E402
+
 RECORD = COURSE / "benchmarks" / "results" / "library-sets.json"
 SHOWN = ("torch", "diffusers", "transformers", "accelerate", "numpy", "librosa", "soundfile", "ipywidgets", "ipython")
 # What Google Colab had in August 2026. Its torch is a CUDA build of this release.
@@ -27,30 +27,15 @@ COLAB = (*COLAB, "ipython==7.34.0")
 NEWEST = ("torch==2.14.1",)  # pip takes the newest of all others
 
 
-def requirements():
-    """The libraries that the course and its tests need, from pyproject.toml; Colab has no JupyterLab.
-
-    Raises
-    ------
-    ValueError
-        If there are none: every set would pass.
-    """
-    project = tomllib.loads((COURSE / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    found = [Requirement(line) for line in [*project["dependencies"], *project["optional-dependencies"]["test"]]]
-    if not found:
-        raise ValueError("pyproject.toml names no libraries.")
-    return found
-
-
 def oldest():
     """Pin every library that has a lower bound to it."""
-    bounds = {wanted.name: s.version for wanted in requirements() for s in wanted.specifier if s.operator == ">="}
+    bounds = {wanted.name: s.version for wanted in requirements("test") for s in wanted.specifier if s.operator == ">="}
     return tuple(f"{name}=={version}.*" for name, version in bounds.items())
 
 
 def install(python, pins):
     """Install the course's libraries with the set's versions, but not the course: Colab has only a clone."""
-    wanted = [str(requirement) for requirement in requirements()]
+    wanted = [str(requirement) for requirement in requirements("test")]
     subprocess.run([python, "-m", "pip", "install", "--quiet", "--upgrade", *wanted, *pins], check=True)
 
 
