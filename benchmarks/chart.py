@@ -68,13 +68,7 @@ def draw(results):
 
 
 def main(arguments=None):
-    """Write the picture, print its alternative text.
-
-    Parameters
-    ----------
-    arguments : list of str, optional
-        By default those of the command line.
-    """
+    """Write the picture, print its alternative text; `arguments` are by default those of the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("results", type=Path)
     parser.add_argument("picture", type=Path)

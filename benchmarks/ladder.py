@@ -248,13 +248,7 @@ def choose(wanted, device):
 
 
 def main(arguments=None):
-    """Climb, write the results, print the table.
-
-    Parameters
-    ----------
-    arguments : list of str, optional
-        By default those of the command line.
-    """
+    """Climb, write the results, print the table; `arguments` are by default those of the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__.splitlines()[0], epilog="Rungs: " + ", ".join(rung.key for rung in RUNGS)
     )

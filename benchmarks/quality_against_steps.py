@@ -129,13 +129,7 @@ def between(least, most):
 
 
 def main(arguments=None):
-    """Measure, and write the file.
-
-    Parameters
-    ----------
-    arguments : list of str, optional
-        By default those of the command line.
-    """
+    """Measure, and write the file; `arguments` are by default those of the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--checkpoint", default="pocket", help='as for helpers.load_pipeline; "pocket" by default')
     parser.add_argument("--json", type=Path, default=solvers.RECORD, help="the file to write")

@@ -106,13 +106,7 @@ def _attention_flops(query, key, value, *args, out_shape=None, **kwargs):
 
 
 def main(arguments=None):
-    """Measure, and print a table.
-
-    Parameters
-    ----------
-    arguments : list of str, optional
-        By default those of the command line.
-    """
+    """Measure, and print a table; `arguments` are by default those of the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rungs", default="channels-last,fused-qkv,compile", help="lossless ones of the UNet")
     parser.add_argument("--half", action="store_true", help="in bfloat16; float32 by default")

@@ -185,7 +185,7 @@ def check_checkpoint():
         start = time.perf_counter()
         audio, _ = clip()
     choice = " ".join(line for line in said.getvalue().splitlines() if line.startswith("Checkpoint:"))
-    choice = re.sub(r"\. The .*", "", choice.removeprefix("Checkpoint: ")) or "pocket"
+    choice = re.sub(r"\. The .*", "", choice.removeprefix("Checkpoint: ").removesuffix(".")) or "pocket"
     if not abs(audio).max() > 0:
         return RED, "pocket makes no sound", "report it, with this table: it should"
     return GREEN, f"{choice}; pocket made a clip in {time.perf_counter() - start:.1f} s, loading included", ""

@@ -12,7 +12,7 @@ from pathlib import Path
 import nbformat
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from tools.execute import notebooks  # noqa: E402
+from tools.execute import ROOT, notebooks  # noqa: E402
 
 SOLUTION = re.compile(r"\s*<details>.*?```python\n(.*?)```.*?</details>", re.DOTALL)
 
@@ -34,7 +34,7 @@ def handout(notebook, solved):
 if __name__ == "__main__":
     for name, solved in {"for_learners": False, "solved": True}.items():
         folder = Path(sys.argv[1]) / name
-        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "deeper").mkdir(parents=True, exist_ok=True)
         for path in notebooks():
-            nbformat.write(handout(nbformat.read(path, 4), solved), folder / path.name)
+            nbformat.write(handout(nbformat.read(path, 4), solved), folder / path.relative_to(ROOT / "notebooks"))
         print(folder)
