@@ -19,7 +19,7 @@ from tqdm.auto import tqdm
 from helpers.checkpoints import load_pipeline
 from helpers.devices import half_dtype
 from helpers.quality import clap_scores, distance, noise_floor
-from pocket import dataset
+from pocket import dataset, real_sounds
 from pocket.architecture import CHECKPOINT
 from pocket.captions import caption
 from pocket.judge import listen
@@ -154,6 +154,11 @@ class Evaluation:
         self.add(f"{what}: log-mel distance", f"{apart(again, real[few]):.1f} dB")
         self.add(f"{what}: spectral convergence + log-magnitude error", f"{spectral:.2f}")
         self.add(f"{what}: single sounds recognised", percent(hits))
+
+    def recordings(self):
+        """The judge on sounds that no program of ours made; for the other kinds there is no free recording."""
+        for kind, clips in real_sounds.load().items():
+            self.add(f"judge on recordings: {kind}", f"{found(clips, [kind]).sum()} of {len(clips)}")
 
     def recognition(self):
         """What the judge hears in generated clips."""
@@ -304,6 +309,7 @@ class Evaluation:
         list of Row
         """
         self.real_clips()
+        self.recordings()
         self.recognition()
         self.fewer_steps()
         self.negative_prompt()

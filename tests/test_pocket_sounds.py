@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from helpers.quality import log_mel, noise_floor
-from pocket import captions
+from pocket import captions, real_sounds
 from pocket.sounds import BACKGROUNDS, CLIP_FRAMES, HOP, KINDS, QUALITIES, SAMPLE_RATE, Clip, random_clip, synthesise
 
 
@@ -23,6 +23,12 @@ def test_every_kind_sounds(kind):
 def test_the_same_seed_gives_the_same_clip_and_another_seed_another():
     assert np.array_equal(make(1, "samba", "waves", "low"), make(1, "samba", "waves", "low"))
     assert not np.array_equal(make(1, "samba", "waves", "low"), make(2, "samba", "waves", "low"))
+
+
+def test_the_recordings_are_clips_of_known_kinds():
+    for kind, clips in real_sounds.load().items():
+        assert kind in KINDS and len(clips) >= 3 and clips.shape[1] == 4 * SAMPLE_RATE
+        assert (clips.std(1) > 0.01).all() and np.abs(clips).max() < 1
 
 
 @pytest.mark.parametrize("background", BACKGROUNDS)
