@@ -17,6 +17,12 @@ from nbclient import NotebookClient
 
 ROOT = Path(__file__).resolve().parents[1]
 CACHE = ROOT / ".cache" / "executed"
+# Runs last: what the kernel and its processes have used. Linux counts memory in KiB; Windows has no `resource`.
+LAST = """
+import resource
+own, others = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+print(own.ru_maxrss * 1024, own.ru_utime + own.ru_stime + others.ru_utime + others.ru_stime)
+"""
 
 
 def notebooks(*beginnings):
@@ -40,7 +46,8 @@ def executed(path, mocked=False, cache=CACHE):
     Returns
     -------
     nbformat.NotebookNode
-        With outputs, the seconds of each cell (metadata `execution`) and the state of its controls.
+        With outputs, the seconds of each cell (metadata `execution`) and the state of its controls. On Linux the
+        metadata `used` hold the most memory that the kernel had, in bytes, and the seconds that it kept the CPU busy.
 
     Raises
     ------
@@ -60,9 +67,13 @@ def executed(path, mocked=False, cache=CACHE):
             "HF_HUB_OFFLINE": "1",
             "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
         }
+        running.cells.append(nbformat.v4.new_code_cell(LAST, id="last", metadata={"tags": ["raises-exception"]}))
         client = NotebookClient(running, timeout=None, resources={"metadata": {"path": str(path.parent)}})
         cache.mkdir(parents=True, exist_ok=True)
         client.execute(env=os.environ | settings)
+        used = "".join(output.get("text", "") for output in running.cells.pop().outputs).split()
+        if sys.platform == "linux":
+            running.metadata["used"] = {"memory": float(used[0]), "cpu": float(used[1])}
         nbformat.write(running, kept)
     done = nbformat.read(kept, 4)
     outputs = {cell.id: cell for cell in done.cells if cell.cell_type == "code"}
@@ -71,6 +82,7 @@ def executed(path, mocked=False, cache=CACHE):
             cell.update({key: outputs[cell.id][key] for key in ("outputs", "execution_count")})
             cell.metadata["execution"] = outputs[cell.id].metadata.get("execution", {})
     notebook.metadata["widgets"] = done.metadata.get("widgets", {})
+    notebook.metadata["used"] = done.metadata.get("used", {})
     return notebook
 
 

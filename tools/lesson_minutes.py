@@ -1,6 +1,6 @@
 """Write the minutes of the lessons into docs/teaching.md and the README: `python tools/lesson_minutes.py`.
 
-Reading time is computed from the notebooks. The seconds of the cells are those of docs/lesson_seconds.json;
+Reading time is computed from the notebooks. What the cells take is in docs/lesson_seconds.json;
 `--measured "two cores of ..."` first renews them from the notebooks that tools/execute.py has executed or now executes.
 """
 
@@ -43,24 +43,31 @@ def minutes(notebook):
     return reading, STAR * stars
 
 
+def measure(notebook):
+    """What an executed notebook took: seconds of its cells, seconds of CPU, and GB of memory at the most."""
+    used = notebook.metadata["used"]
+    numbers = {"cells": seconds(notebook), "cpu": used["cpu"], "memory": used["memory"] / 1e9}
+    return {name: round(number, 2) for name, number in numbers.items()}
+
+
 def whole(stem, notebook, record):
     """Minutes of a whole lesson, its cells included."""
-    return sum(minutes(notebook)) + record["seconds"].get(stem, 0) / 60
+    return sum(minutes(notebook)) + record["lessons"].get(stem, {"cells": 0})["cells"] / 60
 
 
 def with_table(text, record):
     """Put the table between its two marks."""
-    rows = ["| notebook | cells (s) | reading (min) | exercises (min) | together (min) |", "|---|---|---|---|---|"]
+    columns = "cells (s)", "CPU (s)", "memory (GB)", "reading (min)", "exercises (min)", "together (min)"
+    rows = [f"| notebook | {' | '.join(columns)} |", "|---|---|---|---|---|---|---|"]
     for stem, notebook in lessons().items():
         title = re.search(r"^# (.+)$", notebook.cells[0].source, re.MULTILINE)[1]
-        cells = f"{record['seconds'][stem]:.0f}" if stem in record["seconds"] else "not measured"
+        found = record["lessons"].get(stem)
+        measured = f"{found['cells']:.0f} | {found['cpu']:.0f} | {found['memory']:.1f}" if found else "– | – | –"
         reading, exercises = minutes(notebook)
         together = whole(stem, notebook, record)
-        rows.append(f"| {title} | {cells} | {reading:.0f} | {exercises} | {together:.0f} |")
-    measured = "The cells of these notebooks were not measured yet."
-    if record["seconds"]:
-        measured = f"Cells: measured once, on {record['date']} on {record['machine']}."
-    return "\n".join([text.split(BEGIN)[0] + BEGIN, "", measured, "", *rows, "", END]) + text.split(END)[1]
+        rows.append(f"| {title} | {measured} | {reading:.0f} | {exercises} | {together:.0f} |")
+    said = f"Cells, CPU time and peak memory of the kernel: measured once, {record['date']}, {record['machine']}."
+    return "\n".join([text.split(BEGIN)[0] + BEGIN, "", said, "", *rows, "", END]) + text.split(END)[1]
 
 
 def with_minutes(readme, record):
@@ -79,7 +86,7 @@ def main():
     if machine:
         paths = [path for path in notebooks() if path.stem in lessons()]
         record = {"date": f"{date.today()}", "machine": machine}
-        record["seconds"] = {path.stem: round(seconds(executed(path)), 1) for path in paths}
+        record["lessons"] = {path.stem: measure(executed(path)) for path in paths}
         RECORD.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     record = json.loads(RECORD.read_text(encoding="utf-8"))
     TEXT.write_text(with_table(TEXT.read_text(encoding="utf-8"), record), encoding="utf-8")
