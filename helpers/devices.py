@@ -107,9 +107,9 @@ def half_dtype(device=None):
 
 
 def warn_of_slow_half(dtype, device):
-    """Warn of a half-precision type that a device has no instructions for."""
+    """Warn of a half-precision type that a CPU has no instructions for; beside a GPU, weights may only wait there."""
     usual, reason = half_and_reason(device)
-    if device.type == "cpu" and dtype in (torch.float16, torch.bfloat16) and dtype != usual:
+    if device.type == best_device() == "cpu" and dtype in (torch.float16, torch.bfloat16) and dtype != usual:
         warnings.warn(f"{dtype} will be slow on {device} ({reason}): load with dtype={usual}.", stacklevel=3)
 
 

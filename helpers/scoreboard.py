@@ -186,9 +186,9 @@ def _row(rung, entry, elsewhere):
     steps = f"{before['unet_calls']} × {before['seconds_per_step']:.3g} s → {after['unet_calls']} × "
     values = (
         rung,
-        f"{before['total']:.3g} s → {after['total']:.3g} s: **{entry['speedup']}**; "
+        f"{before['total']:.3g} s → {after['total']:.3g} s: {entry['speedup']}; "
         f"steps {steps}{after['seconds_per_step']:.3g} s",
-        official and f"{official[0]:.3g} s → {official[1]:.3g} s: **{entry['official_speedup']}**",
+        official and f"{official[0]:.3g} s → {official[1]:.3g} s: {entry['official_speedup']}",
         sound,
         entry["peak_memory"] and " → ".join(f"{peak / GIB:.2f}" for peak in entry["peak_memory"]),
         f"{entry['device']}, {entry['dtype']}, {entry['checkpoint']}"
