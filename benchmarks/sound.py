@@ -4,10 +4,10 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from benchmarks.rungs import TRAILING, dpm
-from helpers import clap_scores, distance
+from helpers import clap_scores
 from pocket.captions import caption
-from pocket.judge import listen
-from pocket.sounds import KINDS, SAMPLE_RATE, Clip
+from pocket.evaluate import apart, first_choice
+from pocket.sounds import KINDS, Clip
 
 BATCH = 4  # clips at once: as quick a clip as any larger number on two cores
 # A rung hurts the sound when more clips are lost to the judge, or more of the mean CLAP score, than this, and more than
@@ -72,9 +72,8 @@ class Sound:
 
     def judge(self, pipe, clips):
         """How many clips the judge takes for their kind before any other, and the CLAP score of each."""
-        hits = listen(clips)[0].argmax(1) == np.array([KINDS.index(kind) for kind in self.kinds])
         scores = [clap_scores(pipe, prompt, [clip])[0] for prompt, clip in zip(self.prompts, clips, strict=True)]
-        return int(hits.sum()), np.array(scores)
+        return int(first_choice(clips, self.kinds).sum()), np.array(scores)
 
     def measure(self, setup, name):
         """Listen to a pocket pipeline.
@@ -125,11 +124,6 @@ class Sound:
 def standard_error(hits, count):
     """The binomial standard error of a share."""
     return (hits * (count - hits) / count**3) ** 0.5
-
-
-def apart(a, b):
-    """Mean distance between clips of two lists, pair by pair, in dB."""
-    return float(np.mean([distance(x, y, SAMPLE_RATE) for x, y in zip(a, b, strict=True)]))
 
 
 def say(quality):
