@@ -2,7 +2,7 @@
 
 torch's OpenMP threads spin while they wait for one another. Where another process takes a core, the others then spin in
 vain. `GOMP_SPINCOUNT` shortens the spin; `import helpers` sets it to 1000 unless the user chose a value. Each setting
-makes clips in a process of its own, alone and beside one process that never rests, in turns.
+makes clips in a process of its own, in turns with the others, alone and beside one process that never rests.
 """
 
 import argparse
@@ -11,6 +11,7 @@ import os
 import platform
 import subprocess
 import sys
+from contextlib import ExitStack
 from datetime import UTC, datetime
 
 import numpy as np
@@ -18,7 +19,7 @@ import torch
 
 from helpers.devices import processor
 
-SETTINGS = {"torch's own": None, "GOMP_SPINCOUNT=1000": "1000"}
+SETTINGS = {"OpenMP's own": {}} | {f"GOMP_SPINCOUNT={n}": {"GOMP_SPINCOUNT": f"{n}"} for n in (100, 1000, 10_000)}
 _CLIPS = """
 import sys, time
 import torch  # which reads the setting, before helpers would choose one
@@ -42,31 +43,40 @@ def main():
     repeats = parser.parse_args().repeats
     record = {"date": f"{datetime.now(UTC):%Y-%m-%d}", "cpu": processor(), "threads": torch.get_num_threads()}
     record |= {"system": platform.system(), "torch": torch.__version__, "repeats": repeats, "seconds": {}}
-    for name, value in SETTINGS.items():
-        environment = {key: text for key, text in os.environ.items() if key != "GOMP_SPINCOUNT"}
-        if value:
-            environment["GOMP_SPINCOUNT"] = value
+    environment = {key: text for key, text in os.environ.items() if key != "GOMP_SPINCOUNT"}
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    command = [sys.executable, "-c", _CLIPS]
+    with ExitStack() as stack:
+        makers = {
+            name: stack.enter_context(subprocess.Popen(command, env=environment | setting, **pipes))
+            for name, setting in SETTINGS.items()
+        }
+
+        def clips():
+            """One clip with each setting, in turns: the seconds by name."""
+            found = {}
+            for name, maker in makers.items():
+                maker.stdin.write("\n")
+                maker.stdin.flush()
+                found[name] = float(maker.stdout.readline())
+            return found
+
+        clips()  # by now all of them have loaded
         alone, beside = [], []
-        with subprocess.Popen(
-            [sys.executable, "-c", _CLIPS], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
-        ) as clips:
-
-            def clip(clips=clips):
-                clips.stdin.write("\n")
-                clips.stdin.flush()
-                return float(clips.stdout.readline())
-
-            for _ in range(repeats):
-                alone.append(clip())
-                neighbour = subprocess.Popen([sys.executable, "-c", "while True: pass"])
-                try:
-                    beside.append(clip())
-                finally:
-                    neighbour.kill()
-                    neighbour.wait()
-            clips.stdin.close()
-        ratio = float(np.median(beside) / np.median(alone))
-        record["seconds"][name] = {"alone": alone, "beside": beside, "ratio of medians": ratio}
+        for _ in range(repeats):
+            alone.append(clips())
+            neighbour = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+            try:
+                beside.append(clips())
+            finally:
+                neighbour.kill()
+                neighbour.wait()
+        for maker in makers.values():
+            maker.stdin.close()
+    for name in SETTINGS:
+        both = {"alone": [one[name] for one in alone], "beside": [one[name] for one in beside]}
+        ratio = float(np.median(both["beside"]) / np.median(both["alone"]))
+        record["seconds"][name] = both | {"ratio of medians": ratio}
     print(json.dumps(record, indent=1))
 
 
