@@ -6,7 +6,13 @@ import official_layout
 import pytest
 import torch
 
-from helpers import checkpoints, load_pipeline
+from helpers import checkpoints, listening, load_pipeline, panel, prediction
+
+
+def quiet_pocket():
+    pipe = load_pipeline("pocket", device="cpu")
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
 
 
 @pytest.fixture
@@ -18,9 +24,34 @@ def seeded():
 @pytest.fixture(scope="session")
 def pocket():
     """The embedded checkpoint in float32 on the CPU. Shared: a test that changes it must change it back."""
-    pipe = load_pipeline("pocket", device="cpu")
-    pipe.set_progress_bar_config(disable=True)
-    return pipe
+    return quiet_pocket()
+
+
+@pytest.fixture
+def own_pocket():
+    """The same, to be changed."""
+    return quiet_pocket()
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    """Everything that a blind test, a panel or a prediction displays."""
+    shown = []
+    for module in (listening, panel, prediction):
+        monkeypatch.setattr(module, "display", shown.append)
+    return shown
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """Debian's or the system's Chromium, or else the one that `playwright install chromium` fetched."""
+    playwright = pytest.importorskip("playwright.sync_api", reason='playwright is missing: pip install -e ".[browser]"')
+    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    settings = ["--no-sandbox", "--autoplay-policy=no-user-gesture-required"]
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=path, args=settings)
+        yield browser
+        browser.close()
 
 
 @pytest.fixture(scope="session")
@@ -35,9 +66,3 @@ def official_style(tmp_path_factory):
 def official_eighth(tmp_path_factory):
     """A checkpoint in the layout of cvssp/audioldm2, of an eighth of its width, with random weights."""
     return official_layout.write(tmp_path_factory.mktemp("official") / "base")
-
-
-@pytest.fixture(scope="session")
-def official_eighth_large(tmp_path_factory):
-    """The same in the layout of cvssp/audioldm2-large."""
-    return official_layout.write(tmp_path_factory.mktemp("official") / "large", "large")

@@ -1,9 +1,5 @@
-"""Write a checkpoint folder laid out as the official ones, with random weights.
+"""Write a checkpoint folder laid out as the official ones, with random weights."""
 
-`python tests/official_layout.py FOLDER` makes one of an eighth of the width, in seconds, on which every lesson runs.
-"""
-
-import argparse
 import json
 from pathlib import Path
 
@@ -39,12 +35,3 @@ def write(folder, size="base", width=0.125):
     build_pipeline(size, width).save_pretrained(folder)
     rename(folder)
     return folder
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--size", choices=["base", "large"], default="base")
-    parser.add_argument("--width", type=float, default=0.125, help="share of the official number of channels")
-    arguments = parser.parse_args()
-    print(write(arguments.folder, arguments.size, arguments.width))

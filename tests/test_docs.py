@@ -41,14 +41,16 @@ def test_every_lesson_has_notes_for_the_teacher():
         assert f"\n### {title}\n" in TEACHING, f"docs/teaching.md has no notes on {stem}, {title!r}"
 
 
-@pytest.mark.parametrize(("promised", "rows"), rehearse.schedules().items())
-def test_a_schedule_adds_up_and_leaves_each_lesson_its_time(promised, rows):
+@pytest.mark.parametrize("promised", [90, 240])
+def test_a_schedule_adds_up_and_leaves_each_lesson_its_time(promised):
+    rows = rehearse.schedules()[promised]
     assert sum(minutes for minutes, _ in rows) == promised
-    for minutes, what in rows:
-        if path := rehearse.notebook_of(what):
-            notebook = nbformat.read(path, 4)
-            needed = lesson_minutes.whole(path.stem, notebook, RECORD) - lesson_minutes.minutes(notebook)[1]
-            assert minutes >= needed, f"{what} needs {needed:.0f} minutes without exercises"
+    lessons = [(minutes, path) for minutes, what in rows if (path := rehearse.notebook_of(what))]
+    assert len(lessons) >= 3
+    for minutes, path in lessons:
+        notebook = nbformat.read(path, 4)
+        needed = lesson_minutes.whole(path.stem, notebook, RECORD) - lesson_minutes.minutes(notebook)[1]
+        assert minutes >= needed, f"{path.stem} needs {needed:.0f} minutes without exercises"
 
 
 def test_every_figure_in_the_readme_is_in_the_results():
@@ -73,28 +75,6 @@ def test_every_figure_in_the_readme_is_in_the_results():
 def test_links_are_made_to_fit_the_site(text, fitted):
     pages = {"notebooks/03_sdpa.ipynb", "docs/glossary.md"}
     assert build_site.localise(text, Path("notebooks/02_x.ipynb"), pages, "https://github.com/a/b") == fitted
-
-
-def test_without_a_public_address_the_site_links_to_none():
-    text = "[![Open in Colab](https://x.org/b.svg)](https://x.org/run)\n\nSee [the script](../pocket/train.py)."
-    fitted = build_site.localise(text, Path("notebooks/02_x.ipynb"), set(), "https://github.com/OWNER/REPOSITORY")
-    assert fitted == "See the script."
-
-
-def test_controls_are_shown_as_they_were():
-    state = {
-        "box": {"model_name": "VBoxModel", "state": {"children": ["IPY_MODEL_tick", "IPY_MODEL_choice"]}},
-        "tick": {"model_name": "CheckboxModel", "state": {"description": "SDPA & more", "value": True}},
-        "choice": {"model_name": "DropdownModel", "state": {"_options_labels": ["?", "UNet"], "index": 1}},
-    }
-    shown = build_site.controls("box", state)
-    assert "SDPA &amp; more" in shown and "checked" in shown and "UNet" in shown and "disabled" in shown
-
-
-def test_a_lesson_on_the_site_tells_nothing_of_the_machine_it_ran_on():
-    printed = nbformat.v4.new_output("stream", text=f'where = "{build_site.ROOT.as_posix()}/pocket"')
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1", outputs=[printed])])
-    assert build_site.page(notebook).cells[0].outputs[0].text == 'where = "~/course/pocket"'
 
 
 def test_bars_that_have_filled_up_are_left_out():

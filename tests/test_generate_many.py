@@ -1,4 +1,4 @@
-"""The script of lesson 10: several processes, one of which is killed."""
+"""The script of lesson 10: several processes, one of which is killed; and the lesson where processes cannot share."""
 
 import gc
 import json
@@ -12,14 +12,16 @@ import threading
 from pathlib import Path
 from types import SimpleNamespace
 
+import accelerate
 import nbformat
 import numpy as np
 import psutil
 import pytest
 import soundfile
 from accelerate import PartialState
+from accelerate.commands.launch import launch_command_parser
 from filelock import FileLock
-from nbclient import NotebookClient
+from lessons import cells
 
 import helpers
 
@@ -46,21 +48,21 @@ def made(folder):
     return {path.name: path.stat().st_mtime_ns for path in folder.glob("*.flac")}
 
 
-def run_here(prompts, folder, *options):
+def run_here(prompts, folder, *options, device="cpu"):
     """One process: this one."""
     PartialState._reset_state()
     gc.collect()  # the lock of a run that was refused
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(helpers, "best_device", lambda: "cpu")
+        patch.setattr(helpers, "best_device", lambda: device)
         patch.setattr(sys, "argv", ["generate_many.py", str(prompts), str(folder), *SETTINGS, *options])
         generate_many.main()
 
 
-def launch(prompts, folder, kill=None, script=SCRIPT):
-    """Two processes on the CPU; kill that of the number `kill` after its first clip."""
+def launch_and_kill(prompts, folder):
+    """Two processes on the CPU, of which the second is killed after its first clip: status, output, whether it hung."""
     command = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
     command += ["--num_machines", "1", "--gpu_ids", "all", "--main_process_port", "0"]
-    command += [str(script), str(prompts), str(folder), *SETTINGS]
+    command += [str(SCRIPT), str(prompts), str(folder), *SETTINGS]
     environment = os.environ | {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1", "PYTHONUTF8": "1"}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "encoding": "utf-8"}
     said = ""
@@ -69,12 +71,13 @@ def launch(prompts, folder, kill=None, script=SCRIPT):
         limit.start()
         for line in process.stdout:
             said += line
-            if line.startswith(f"process {kill}: "):
-                os.kill(int(re.search(rf"process {kill} of 2 \(pid (\d+)\)", said)[1]), signal.SIGKILL)
-                kill = None
+            if line.startswith("process 1: "):
+                os.kill(int(re.search(r"process 1 of 2 \(pid (\d+)\)", said)[1]), signal.SIGKILL)
+                break
+        said += process.stdout.read()
         hung = not limit.is_alive()
         limit.cancel()
-        return SimpleNamespace(status=process.wait(), said=said, hung=hung)
+        return process.wait(), said, hung
 
 
 def end(process):
@@ -93,19 +96,6 @@ def one(tmp_path_factory):
     return SimpleNamespace(prompts=prompts, clips=folder / "clips", first=first)
 
 
-@pytest.fixture(scope="module")
-def two(tmp_path_factory):
-    """Two processes, of which one is killed; and the same command again."""
-    if not hasattr(signal, "SIGKILL"):
-        pytest.skip("this system has no SIGKILL")
-    folder = tmp_path_factory.mktemp("two")
-    prompts, clips = write_prompts(folder / "prompts.txt"), folder / "clips"
-    killed = launch(prompts, clips, kill=1)
-    before = made(clips)
-    resumed = launch(prompts, clips)
-    return SimpleNamespace(clips=clips, killed=killed, before=before, resumed=resumed)
-
-
 def test_one_row_for_each_prompt_with_its_seed_and_score(one):
     rows = rows_in(one.clips)
     assert {row["line"]: row["prompt"] for row in rows} == PROMPTS and len(rows) == len(PROMPTS)
@@ -118,32 +108,21 @@ def test_a_longer_file_adds_clips_and_makes_none_again(one):
     assert one.first and one.first.items() < made(one.clips).items()
 
 
-def test_two_processes_really_start_and_share_the_work(two):
-    assert "process 0 of 2" in two.killed.said and "process 1 of 2" in two.killed.said
-    assert two.killed.said.count(": 3 of 6 clips") == 2
-    assert {row["process"] for row in rows_in(two.clips)} == {0, 1}
-
-
-def test_a_killed_process_ends_the_run_and_leaves_only_whole_clips(two):
-    assert two.killed.status != 0 and not two.killed.hung
-    assert 1 <= len(two.before) < len(PROMPTS)
-    for name in two.before:
-        assert generate_many.read_row(two.clips / name)["prompt"] in PROMPTS.values()
-
-
-def test_the_same_command_again_loses_nothing_and_makes_nothing_twice(two):
-    assert two.resumed.status == 0, two.resumed.said
-    after = made(two.clips)
-    assert two.before.items() < after.items(), "a clip was lost or made twice"
-    assert two.resumed.said.count(".flac, ") == len(PROMPTS) - len(two.before)
-    assert {row["line"]: row["prompt"] for row in rows_in(two.clips)} == PROMPTS
-    assert len(rows_in(two.clips)) == len(after) == len(PROMPTS)
-    assert not list(two.clips.glob("*.part"))
-
-
-def test_the_clips_do_not_depend_on_the_number_of_processes(one, two):
-    for line in PROMPTS:
-        a, b = (soundfile.read(folder / f"{line:05}.flac")[0] for folder in (one.clips, two.clips))
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
+def test_a_killed_process_ends_the_run_and_the_same_command_again_makes_what_is_missing(one, tmp_path):
+    clips = tmp_path / "clips"
+    status, said, hung = launch_and_kill(one.prompts, clips)
+    assert status != 0 and not hung, said
+    assert said.count(": 3 of 6 clips") == 2 and "process 0 of 2" in said
+    before = made(clips)
+    assert 1 <= len(before) < len(PROMPTS)
+    run_here(one.prompts, clips)
+    assert before.items() < made(clips).items(), "a clip was lost or made twice"
+    assert {row["line"]: row["prompt"] for row in rows_in(clips)} == PROMPTS
+    assert len(rows_in(clips)) == len(made(clips)) == len(PROMPTS)
+    assert {row["process"] for row in rows_in(clips)} == {0, 1} and not list(clips.glob("*.part"))
+    for line in PROMPTS:  # whichever process made it
+        a, b = (soundfile.read(folder / f"{line:05}.flac")[0] for folder in (one.clips, clips))
         assert np.abs(a - b).max() < 1e-3 < np.abs(a).max()
 
 
@@ -160,22 +139,16 @@ def refused(prompts, folder, *options):
     return message
 
 
-@pytest.mark.parametrize("content", [b"", b" \n\n", "Rain".encode("utf-16")])
+@pytest.mark.parametrize("content", [b"", b" \n\n", "Rain".encode("utf-16"), None])
 def test_refuses_a_file_without_prompts(tmp_path, content):
-    (tmp_path / "prompts.txt").write_bytes(content)
+    if content is not None:
+        (tmp_path / "prompts.txt").write_bytes(content)
     assert "prompts.txt" in refused(tmp_path / "prompts.txt", tmp_path / "clips")
     assert not list(tmp_path.glob("clips/*.flac"))
 
 
-def test_refuses_a_file_that_is_not_there(tmp_path):
-    assert "none.txt" in refused(tmp_path / "none.txt", tmp_path / "clips")
-
-
-def test_refuses_an_unknown_checkpoint(prompts, tmp_path):
+def test_says_which_setting_or_line_failed(prompts, tmp_path):
     assert "'pocked'" in refused(prompts, tmp_path / "clips", "--checkpoint", "pocked")
-
-
-def test_says_which_line_failed(prompts, tmp_path):
     assert "line 1: num_inference_steps is 0" in refused(prompts, tmp_path / "clips", "--steps", "0")
 
 
@@ -197,42 +170,39 @@ def test_refuses_a_folder_in_which_a_process_of_another_run_is_at_work(prompts, 
         assert "another run is at work" in refused(prompts, tmp_path / "clips")
 
 
-# On MPS, accelerate lets each process believe that it is alone. Here helpers and accelerate are told that this is MPS.
-ON_A_MAC = """
-import runpy, sys
-sys.path.insert(0, {course!r})
-import helpers
-helpers.best_device = lambda: "mps"
-import accelerate.state, torch
-accelerate.state.is_mps_available = lambda *args: True
-load = helpers.load_pipeline
-helpers.load_pipeline = lambda checkpoint, dtype, device: load(checkpoint, dtype, "cpu")
-sys.argv[0] = {script!r}
-runpy.run_path({script!r}, run_name="__main__")
-"""
+@pytest.mark.parametrize("rank", [0, 1])
+def test_of_two_processes_on_a_mac_the_first_makes_all_clips(monkeypatch, tmp_path, capsys, rank):
+    """On MPS, accelerate lets each process believe that it is alone. Here all are told that this is MPS."""
+    load = helpers.load_pipeline
+    monkeypatch.setattr(helpers, "load_pipeline", lambda checkpoint, dtype, device: load(checkpoint, dtype, "cpu"))
+    monkeypatch.setattr(accelerate.state, "is_mps_available", lambda *args: True)
+    for name, value in {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2}.items():
+        monkeypatch.setenv(name, str(value))
+    run_here(write_prompts(tmp_path / "prompts.txt", TEXTS[:2]), tmp_path / "clips", device="mps")
+    PartialState._reset_state()
+    said = capsys.readouterr().out
+    if rank == 0:
+        assert "cannot share work out on MPS" in said and "process 0 of 1" in said and "on mps: 2 of 2 clips" in said
+        assert len(rows_in(tmp_path / "clips")) == 2
+    else:
+        assert not said and not (tmp_path / "clips").exists()
 
 
-def test_two_processes_on_a_mac_end_as_one(tmp_path):
-    script = tmp_path / "on_a_mac.py"
-    script.write_text(ON_A_MAC.format(course=str(NOTEBOOKS.parent), script=str(SCRIPT)))
-    found = launch(write_prompts(tmp_path / "prompts.txt", TEXTS[:2]), tmp_path / "clips", script=script)
-    assert found.status == 0, found.said
-    assert "cannot share work out on MPS" in found.said and "process 0 of 1" in found.said and "on mps" in found.said
-    assert found.said.count(": 2 of 2 clips") == 1 and len(rows_in(tmp_path / "clips")) == 2
-
-
-@pytest.mark.parametrize("asked, answer", [("platform.system()", '"Windows"'), ("helpers.best_device()", '"mps"')])
-def test_where_work_cannot_be_shared_the_lesson_says_so_and_starts_one_process(asked, answer):
-    notebook = nbformat.read(NOTEBOOKS / "10_many_prompts_many_devices.ipynb", 4)
-    cells = {cell.id: cell for cell in notebook.cells}
-    shrunk = cells["parameters"].metadata.nbmake.mock | {"PROMPTS": ["Rain falling"]}
-    cells["parameters"].source += "".join(f"\n{name} = {value!r}" for name, value in shrunk.items())
-    assert asked in cells["load"].source
-    cells["load"].source = cells["load"].source.replace(asked, answer)
-    notebook.cells = notebook.cells[: list(cells).index("proof") + 1]
-    NotebookClient(notebook, timeout=600, resources={"metadata": {"path": NOTEBOOKS}}).execute()
-    assert "one process makes all clips" in cells["load"].outputs[0].text
-    assert "process 0 of 1" in "".join(output.text for output in cells["change"].outputs)
+@pytest.mark.parametrize(("system", "device"), [("Windows", "cpu"), ("Darwin", "mps")])
+def test_where_work_cannot_be_shared_the_lesson_says_so_and_starts_one_process(monkeypatch, capsys, system, device):
+    monkeypatch.setattr("platform.system", lambda: system)
+    monkeypatch.setattr(helpers, "best_device", lambda: device)
+    lesson = nbformat.read(NOTEBOOKS / "10_many_prompts_many_devices.ipynb", 4)
+    code = {cell.id: cell.source for cell in cells(lesson)}
+    commands = []
+    known = {"helpers": helpers, "run": lambda *command: commands.append([str(word) for word in command])}
+    known |= {"work": Path("work"), "script": SCRIPT, "prompts": Path("prompts.txt"), "options": [], "on_cpu": False}
+    for name in ("parameters", "load", "change"):
+        exec(code[name], known)
+    assert "one process makes all clips" in capsys.readouterr().out
+    ((_, module, *words),) = commands
+    asked = launch_command_parser().parse_args(words)
+    assert module == "accelerate.commands.launch" and asked.num_processes == 1 and not asked.multi_gpu
 
 
 def test_the_script_imports_helpers_before_torch():

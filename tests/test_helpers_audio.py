@@ -9,7 +9,7 @@ import torch
 
 import helpers
 from helpers.audio import to_samples
-from pocket import sounds
+from pocket.sounds import Clip, synthesise
 
 RATE = 16_000
 TONE = 0.5 * np.sin(2 * np.pi * 440 * np.arange(5 * RATE) / RATE).astype(np.float32)
@@ -48,22 +48,12 @@ def test_a_rate_that_is_none_is_refused(rate):
         helpers.play(TONE, rate, "tone")
 
 
-def test_a_player_plays_what_it_was_given():
-    [(samples, rate)] = heard(helpers.play(0.1 * TONE, RATE, "tone"))
-    assert rate == RATE
-    np.testing.assert_allclose(samples, 0.1 * TONE, atol=1e-4)  # neither normalised nor lossy
-
-
-@pytest.mark.parametrize("kind", ["rain", "waves", "samba"])
-def test_a_player_holds_the_clip_and_the_page_stays_small(kind):
-    parts = (
-        {"foreground": "clock", "background": kind}
-        if kind in sounds.BACKGROUNDS
-        else {"foreground": kind, "background": None}
-    )
-    sound = sounds.synthesise(np.random.default_rng(0), sounds.Clip(**parts, quality="high"))
-    page = helpers.play(sound, RATE, kind)
-    assert helpers.distance(sound, heard(page)[0][0], RATE) < 0.05  # dB
+@pytest.mark.parametrize("kinds", [("clock", "rain"), ("clock", "waves"), ("samba", None)])
+def test_a_player_holds_the_clip_and_the_page_stays_small(kinds):
+    sound = synthesise(np.random.default_rng(0), Clip(*kinds, "high"))
+    page = helpers.play(0.1 * sound, RATE, kinds[0])
+    [(samples, rate)] = heard(page)
+    assert rate == RATE and helpers.distance(0.1 * sound, samples, RATE) < 0.05  # dB: neither normalised nor lossy
     assert len(page.data) < 250_000
 
 
@@ -97,15 +87,14 @@ def test_clips_are_compared_at_one_gain():
     loud, soft = (samples for samples, _ in heard(page))
     assert np.abs(loud).max() / np.abs(soft).max() == pytest.approx(10, rel=0.05)
     assert "same gain" in page.data
-    assert [page.data.index(title) for title in ("loud", "soft", "broken")] == sorted(
-        page.data.index(title) for title in ("loud", "soft", "broken")
-    )
+    assert re.findall("<figcaption>(.*?)<", page.data) == ["loud", "soft", "broken"]
 
 
 @pytest.mark.parametrize("clips", [{}, [TONE], TONE])
 def test_a_comparison_needs_names(clips):
-    with pytest.raises(TypeError, match="must name clips"):
-        helpers.compare(clips, RATE)
+    for show in (helpers.compare, helpers.plot_spectrograms):
+        with pytest.raises(TypeError, match="must name clips"):
+            show(clips, RATE)
 
 
 @pytest.mark.parametrize("name", ["clip.wav", "clip.FLAC"])
@@ -121,19 +110,8 @@ def test_what_cannot_be_saved_is_refused(tmp_path):
         helpers.save(tmp_path / "clip.mp3", TONE, RATE)
     with pytest.raises(ValueError, match="clip.wav is not written: 100% of the clip is NaN"):
         helpers.save(tmp_path / "clip.wav", np.nan * TONE, RATE)
-    assert not list(tmp_path.iterdir())
-
-
-def test_saving_tells_of_clipping(tmp_path):
-    with pytest.warns(UserWarning, match="clipped"):
-        helpers.save(tmp_path / "clip.wav", 3 * TONE, RATE)
-
-
-def test_titles_are_plain_text():
-    page = helpers.compare({0: TONE, "a $100 bill and a $20 bill": TONE}, RATE).data
-    assert "<figcaption>0</figcaption>" in page and "a $100 bill and a $20 bill" in page
-
-
-def test_a_name_that_is_too_long(tmp_path):
     with pytest.raises(OSError, match="give a shorter name"):
         helpers.save(tmp_path / ("samba " * 60 + ".wav"), TONE, RATE)
+    assert not list(tmp_path.iterdir())
+    with pytest.warns(UserWarning, match="clipped"):
+        helpers.save(tmp_path / "clip.wav", 3 * TONE, RATE)

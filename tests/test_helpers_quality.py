@@ -23,10 +23,7 @@ def test_full_scale_is_zero_decibels():
         assert levels.shape == (64, 1 + len(TIME) // 256)
         assert -0.95 < levels[band, 10:-10].mean() < 0.05
     assert log_mel(0.01 * sine, RATE)[63, 10:-10] == pytest.approx(-40, abs=0.5)
-
-
-def test_silence_lies_on_the_floor():
-    assert (log_mel(np.zeros(RATE), RATE) == FLOOR).all()
+    assert (log_mel(0 * sine, RATE) == FLOOR).all()
 
 
 def test_distance_is_in_decibels():
@@ -34,19 +31,8 @@ def test_distance_is_in_decibels():
     assert helpers.distance(clip, clip, RATE) == 0
     assert helpers.distance(clip, 0.5 * clip, RATE) == pytest.approx(6.02, abs=0.01)
     assert helpers.distance(clip, torch.tensor(-clip)[None], RATE) == pytest.approx(0, abs=1e-4)  # phase is not heard
-
-
-def test_distance_needs_equal_lengths():
     with pytest.raises(ValueError, match="100 and 99 samples: cut"):
-        helpers.distance(noise(0)[:100], noise(0)[:99], RATE)
-
-
-def test_a_small_change_lies_below_the_seed_spread():
-    clips = [noise(seed) for seed in range(4)]
-    spread = helpers.inter_seed_distance(clips, RATE)
-    assert 1 < spread < 10
-    assert helpers.distance(clips[0], clips[0] + noise(9, 0.005), RATE) < spread / 5
-    assert helpers.distance(clips[0], 10 * clips[0], RATE) > 2 * spread
+        helpers.distance(clip[:100], clip[:99], RATE)
 
 
 def test_seed_spread_is_the_median_of_all_pairs():
@@ -60,11 +46,8 @@ def test_hiss_raises_the_noise_floor():
     beeps = np.sin(2 * np.pi * 1000 * TIME) * (TIME % 0.5 < 0.1)
     assert helpers.noise_floor(beeps, RATE) < FLOOR
     assert helpers.noise_floor(beeps + noise(0, 0.01), RATE) > FLOOR + 15
-
-
-def test_a_clip_with_nan_has_no_levels():
-    with pytest.raises(Exception, match="not finite"):
-        helpers.noise_floor(np.nan * noise(0), RATE)
+    with pytest.raises(ValueError, match="not finite"):
+        helpers.noise_floor(np.nan * beeps, RATE)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -85,11 +68,8 @@ def test_a_score_does_not_change_from_call_to_call(pocket):
     assert others == [first, first]
 
 
-def test_no_clips_have_no_score(pocket):
+def test_no_clips_and_several_prompts_have_no_score(pocket):
     with pytest.raises(ValueError, match="clips is empty"):
         helpers.clap_scores(pocket, "a bird", [])
-
-
-def test_several_prompts_have_no_score(pocket):
     with pytest.raises(TypeError, match="must be one text"):
         helpers.clap_scores(pocket, ["rain", "church bells ringing"], [noise(0), noise(1)])

@@ -1,14 +1,12 @@
 """The embedded checkpoint as anybody would load it: plain diffusers, none of our code."""
 
-import json
-
 import numpy as np
 import pytest
 import torch
 from diffusers import AudioLDM2Pipeline
 
 from pocket.architecture import CHECKPOINT
-from pocket.evaluate import Evaluation, Row, as_markdown, first_choice
+from pocket.evaluate import Evaluation, first_choice
 from pocket.sounds import KINDS
 
 
@@ -27,20 +25,13 @@ def test_it_is_small_and_holds_no_pickle():
 
 
 def test_it_has_the_eleven_components_of_the_official_ones(plain):
-    assert len(plain.components) == 11
-    assert {module.dtype for module in plain.components.values() if isinstance(module, torch.nn.Module)} == {
-        torch.float32
-    }
-    index = json.loads((CHECKPOINT / "model_index.json").read_text())
-    assert index["_class_name"] == "AudioLDM2Pipeline"
-    assert index["vocoder"] == ["transformers", "SpeechT5HifiGan"]
+    assert len(plain.components) == 11 and type(plain.vocoder).__name__ == "SpeechT5HifiGan"
 
 
 @pytest.mark.parametrize(("seconds", "samples"), [(None, 81920), (1.28, 20480), (7.68, 122880)])
 def test_any_length_sounds(plain, seconds, samples):
-    audio = plain(
-        "Footsteps", audio_length_in_s=seconds, num_inference_steps=4, generator=torch.Generator().manual_seed(0)
-    ).audios[0]
+    generator = torch.Generator().manual_seed(0)
+    audio = plain("Footsteps", audio_length_in_s=seconds, num_inference_steps=4, generator=generator).audios[0]
     assert audio.shape == (samples,) and np.isfinite(audio).all() and audio.std() > 1e-3
 
 
@@ -65,12 +56,3 @@ def test_noise_is_recognised_as_nothing(evaluation):
     rng = np.random.default_rng(0)
     noise = 0.1 * rng.standard_normal((len(evaluation.names), 81920)).astype(np.float32)
     assert first_choice(noise, evaluation.names).mean() < 0.3
-
-
-def test_the_table_marks_what_falls_short():
-    table = as_markdown([Row("a", "1 %", "90 %", False), Row("b", "95 %", "90 %", True), Row("c", "3 dB")])
-    assert (
-        "| a | 1 % | 90 % | **no** |" in table
-        and "| b | 95 % | 90 % | yes |" in table
-        and "| c | 3 dB |  |  |" in table
-    )

@@ -42,11 +42,6 @@ def test_lower_quality_has_a_higher_noise_floor():
     assert floors["high"] + 3 < floors["average"] < floors["low"]
 
 
-def test_a_tone_repeats_in_every_frame():
-    frames = make(0, "tone", None, "high").reshape(CLIP_FRAMES, HOP)
-    assert np.abs(frames[1:] - frames[:-1]).max() < 0.01
-
-
 def test_captions_name_what_is_there():
     rng = np.random.default_rng(0)
     for _ in range(200):

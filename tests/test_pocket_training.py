@@ -1,7 +1,5 @@
 """Every stage of training, for a few steps, on a few clips."""
 
-import json
-
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -63,21 +61,16 @@ def test_the_judge_is_trained_and_heard(small):
 
 def test_a_stopped_stage_goes_on_where_it_was():
     def train(stop_at=None, name="resumed"):
-        torch.manual_seed(0)
-        model = torch.nn.Linear(2, 1)
-        optimiser = torch.optim.AdamW(model.parameters(), lr=0.1)
+        model = torch.nn.Linear(1, 1)
+        torch.nn.init.ones_(model.weight)
 
         def step(i):
             if i == stop_at:
                 raise KeyboardInterrupt
-            torch.manual_seed(i)
-            loss = (model(torch.randn(4, 2)) - 1).square().mean()
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
-            return {"loss": loss.item()}
+            model.weight.data = 2 * model.weight.data + i  # which depends on all steps before
+            return {"loss": 0.0}
 
-        stage.run(name, 8, step, {"model": model, "optimiser": optimiser}, save_every=2)
+        stage.run(name, 8, step, {"model": model}, save_every=2)
         return model.weight
 
     with pytest.raises(KeyboardInterrupt):
@@ -88,7 +81,4 @@ def test_a_stopped_stage_goes_on_where_it_was():
 def test_what_is_saved_in_half_precision_loads_as_float32(small):
     pipe = architecture.load_or_build()
     assert {module.dtype for module in (pipe.unet, pipe.vae, pipe.vocoder, pipe.language_model)} == {torch.float32}
-    config = json.loads((small / "checkpoint" / "vocoder" / "config.json").read_text())
-    assert config["dtype"] == "float32"
     assert {w.dtype for w in weights(small, "unet").values()} == {torch.float16}
-    assert not list((small / "checkpoint").rglob("*.bin"))

@@ -1,6 +1,5 @@
 """The commands of the maintainers, without running a notebook."""
 
-import subprocess
 import sys
 import types
 
@@ -8,7 +7,7 @@ import nbformat
 import pytest
 from packaging.requirements import Requirement
 
-from tools import address, handouts, lesson_metrics, library_sets, rehearse, strip_outputs
+from tools import address, handouts, lesson_metrics, library_sets, strip_outputs
 from tools.execute import ROOT, notebooks, seconds
 
 PLACEHOLDER, REAL = "https://github.com/OWNER/REPOSITORY", "https://github.com/Someone/course"
@@ -71,8 +70,7 @@ def test_a_set_that_fails_is_recorded_and_fails_the_command(monkeypatch, tmp_pat
     monkeypatch.setattr(sys, "argv", ["library_sets.py", "newest", "--venv", f"newest={tmp_path}"])
     with pytest.raises(SystemExit) as ended:
         library_sets.main()
-    assert ended.value.code
-    assert '"passed": false' in library_sets.RECORD.read_text() and "1 failed" in library_sets.RECORD.read_text()
+    assert ended.value.code and '"passed": false' in library_sets.RECORD.read_text()
 
 
 def test_metrics_count_what_is_read_before_the_change():
@@ -81,24 +79,13 @@ def test_metrics_count_what_is_read_before_the_change():
     assert lesson_metrics.metrics(lesson) == (4, 6, 1, 3, 3, 2, 2)
 
 
-@pytest.mark.parametrize(
-    ("solved", "text", "code"),
-    [(False, "Do it.", "answer = None  # your line instead\nhelpers.check(answer == 1, 'no')"),
-     (True, "Do it.", "answer = 1\nhelpers.check(answer == 1, 'no')")],
-)  # fmt: skip
-def test_handouts_are_made_with_and_without_solutions(solved, text, code):
+def test_handouts_are_made_with_and_without_solutions():
     task = "Do it.\n\n<details><summary>Solution</summary>\n\n```python\nanswer = 1\n```\n</details>"
-    stub = "answer = None  # your line instead\nhelpers.check(answer == 1, 'no')"
-    made = handouts.handout(notebook(("exercises-text", task), ("exercise-1", stub)), solved)
-    assert [cell.source for cell in made.cells] == [text, code]
-
-
-def test_every_schedule_can_be_rehearsed():
-    assert set(rehearse.schedules()) == {90, 240}
-    for rows in rehearse.schedules().values():
-        assert sum(rehearse.notebook_of(what) is not None for _, what in rows) >= 3
-    done = subprocess.run([sys.executable, ROOT / "tools" / "rehearse.py", "7"], capture_output=True, text=True)
-    assert done.returncode and "There is no such schedule" in done.stderr
+    check = "helpers.check(answer == 1, 'no')"
+    for solved, answer in ((False, "answer = None  # your line instead"), (True, "answer = 1")):
+        exercise = notebook(("exercises-text", task), ("exercise-1", f"answer = None  # your line instead\n{check}"))
+        made = handouts.handout(exercise, solved)
+        assert [cell.source for cell in made.cells] == ["Do it.", f"{answer}\n{check}"]
 
 
 def test_seconds_of_an_executed_notebook():
