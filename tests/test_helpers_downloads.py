@@ -66,7 +66,7 @@ def test_an_official_checkpoint_is_downloaded_once(server, capsys, pocket, seede
     assert UNET in asked and len(asked) == len(set(asked)) and not any(file.endswith(".bin") for file in asked)
     server.requests.clear()
     pipe = helpers.load_pipeline(BASE, device="cpu")
-    assert not server.requests
+    assert not server.requests and not capsys.readouterr().out
     call = {"prompt": "birds sing in the rain", "num_inference_steps": 2, "audio_length_in_s": 0.4}
     np.testing.assert_array_equal(pipe(**call, generator=seeded()).audios, pocket(**call, generator=seeded()).audios)
 

@@ -51,10 +51,13 @@ def test_the_ladder_goes_on_where_it_was_stopped_and_is_drawn(tmp_path, capsys, 
     with pytest.raises(KeyboardInterrupt):
         ladder.main(command)
     assert not path.exists()
+    before = json.loads((tmp_path / "ladder.json.part").read_text())["rows"]
     wanted[3] = rungs.Rung("stop", "a rung that goes on", lambda setup: None)
     ladder.main(command)
     assert list(tmp_path.iterdir()) == [path]
-    rows = {row["key"]: row for row in json.loads(path.read_text())["rows"]}
+    rows = json.loads(path.read_text())["rows"]
+    assert len(before) == 3 and rows[:3] == before, "what was measured was measured again"
+    rows = {row["key"]: row for row in rows}
     assert list(rows) == ["vanilla", "sdpa", "broken", "stop", "part-guidance"]
     assert rows["broken"]["verdict"] == "failed: RuntimeError: no compiler" and not rows["broken"]["kept"]
     assert rows["sdpa"]["error"] < ladder.TOLERANCE and rows["stop"]["error"] == 0
