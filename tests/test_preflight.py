@@ -154,7 +154,7 @@ def test_the_table_of_the_notebook(monkeypatch):
 
 
 def test_a_report_measures_a_clip_and_tells_no_names_or_paths():
-    paths = rf"'{Path.home()}/x/notebooks' '/mnt/data/jane/notebooks' 'D:\jane\course\notebooks'"
+    paths = rf"'{Path.home()}/x/notebooks' '/mnt/data/Jane Doe/notebooks' 'D:\jane\course\notebooks'"
     found = [{"check": "disk", "state": "amber", "found": f"22.1 of 23.5 GiB free, denied: {paths}"}]
     report = preflight.report(found, steps=1, repeats=1)
     assert report["checks"][0]["found"] == "22.1 of 23.5 GiB free, denied: 'notebooks' 'notebooks' 'notebooks'"

@@ -390,6 +390,7 @@ def report(found, steps=20, repeats=3):
 def without_paths(text):
     """Leave of each path in a text only what it ends in."""
     text = text.replace(str(Path.home()), "")
+    text = re.sub(r"(['\"])[^'\"]*[\\/]([^'\"\\/]*)\1", r"\1\2\1", text)  # within quotes, spaces belong to a path
     return re.sub(r"(?:[A-Za-z]:)?[\\/](?:[^\s'\"\\/:;,()]+[\\/])+", "", text)
 
 
