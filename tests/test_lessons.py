@@ -54,6 +54,7 @@ def undo(notebook):
 
 def run(notebook, path, timeout=300):
     NotebookClient(notebook, timeout=timeout, resources={"metadata": {"path": path.parent}}).execute()
+    assert all(cell.execution_count for cell in cells(notebook) if cell.source), "a cell did not run"
 
 
 def outputs(notebook, kind):
