@@ -22,38 +22,3 @@ from helpers.stages import compare_stages, time_stages
 from helpers.steps import sweep, unet_step
 from helpers.tables import table
 from helpers.timing import compare_times, measure
-
-__all__ = [
-    "BlindTest",
-    "OFFICIAL",
-    "Panel",
-    "Prediction",
-    "Scoreboard",
-    "best_device",
-    "check",
-    "clap_scores",
-    "compare",
-    "compare_stages",
-    "compare_times",
-    "describe",
-    "describe_components",
-    "distance",
-    "find_checkpoint",
-    "half_dtype",
-    "inter_seed_distance",
-    "load_pipeline",
-    "measure",
-    "noise_floor",
-    "official_unet",
-    "peak_memory",
-    "play",
-    "plot_spectrogram",
-    "plot_spectrograms",
-    "save",
-    "sketch",
-    "sweep",
-    "table",
-    "time_stages",
-    "unet_step",
-    "versions",
-]
