@@ -27,12 +27,13 @@ import torch
 from diffusers.models.attention_processor import AttnProcessor
 from tqdm.auto import tqdm
 
+from benchmarks.official import build_pipeline
 from benchmarks.quality_against_steps import describe_machine, write
 from benchmarks.rungs import NEGATIVE, PROMPT, RUNGS, Setup
 from benchmarks.sound import Sound, say
 from helpers import best_device, half_dtype, load_pipeline, time_stages, unet_step
 from helpers.devices import check_device
-from helpers.official import SECONDS, build_pipeline
+from helpers.official import SECONDS
 from helpers.tables import table
 from helpers.timing import limits, run
 

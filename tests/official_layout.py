@@ -5,7 +5,7 @@ from pathlib import Path
 
 from safetensors.torch import load_file, save_file
 
-from helpers.official import build_pipeline
+from benchmarks.official import build_pipeline
 
 
 def rename(folder):
@@ -30,7 +30,7 @@ def rename(folder):
 
 
 def write(folder, size="base", width=0.125):
-    """Write a checkpoint of `helpers.official.build_pipeline`, whose arguments these are; return the folder."""
+    """Write a checkpoint of `benchmarks.official.build_pipeline`, whose arguments these are; return the folder."""
     folder = Path(folder)
     build_pipeline(size, width).save_pretrained(folder)
     rename(folder)

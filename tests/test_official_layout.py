@@ -7,7 +7,8 @@ import pytest
 import torch
 
 import helpers
-from helpers.official import PARAMETERS, build_pipeline
+from benchmarks.official import build_pipeline
+from helpers.official import PARAMETERS
 
 
 @pytest.mark.parametrize(("size", "depth", "attends_to"), [("base", 1, 3), ("large", 2, 4)])
