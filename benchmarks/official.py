@@ -1,6 +1,7 @@
 """A whole pipeline of the official shapes, with random weights: as fast as the real one, only noise to hear."""
 
 from diffusers import AudioLDM2Pipeline, AudioLDM2ProjectionModel, AutoencoderKL, DDIMScheduler
+from torch.overrides import TorchFunctionMode
 from transformers import (
     ClapConfig,
     ClapFeatureExtractor,
@@ -16,7 +17,7 @@ from transformers import (
 )
 
 from helpers.checkpoints import POCKET
-from helpers.official import SkipDraws, build_unet, fill
+from helpers.official import build_unet, fill
 
 _TOKENS = 512  # the longest prompt that the official tokenizers take; CLAP's pads every prompt to it
 
@@ -59,7 +60,7 @@ def build_pipeline(size="base", width=1.0):
         "upsample_kernel_sizes": [16, 16, 8, 4, 4],
         "normalize_before": False,
     }
-    with SkipDraws():
+    with _SkipDraws():
         models = {
             "vae": AutoencoderKL(
                 in_channels=1,
@@ -97,3 +98,12 @@ def build_pipeline(size="base", width=1.0):
         scheduler=scheduler,
         **models,
     )
+
+
+class _SkipDraws(TorchFunctionMode):
+    """While it is active, weights are not drawn: drawing a billion numbers takes longer than building the rest."""
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        if getattr(function, "__name__", "") in ("normal_", "uniform_", "trunc_normal_"):
+            return args[0] if args else kwargs["tensor"]
+        return function(*args, **(kwargs or {}))

@@ -7,7 +7,6 @@ configurations of cvssp/audioldm2 and cvssp/audioldm2-large.
 import psutil
 import torch
 from diffusers import AudioLDM2UNet2DConditionModel
-from torch.overrides import TorchFunctionMode
 
 from helpers.devices import best_device
 
@@ -45,17 +44,18 @@ def official_unet(dtype=torch.float32, device=None, width=1.0):
         If less memory is free than its weights and one step need.
     """
     device = torch.device(device or best_device())
-    need = 4e6 * PARAMETERS["unet"] * width**2 * (2 if dtype == torch.float32 else 1.5)  # built in float32
+    need = 2e6 * PARAMETERS["unet"] * width**2 * dtype.itemsize  # one step needs less than its weights
     free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available
     if need > free:
         raise MemoryError(
             f"The official UNet needs {need / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are free on {device}: "
             "close other programs and notebooks, or take a smaller width."
         )
-    with SkipDraws():
+    with torch.device("meta"):  # in float32 it takes no memory, and no weights are drawn
         unet = build_unet("base", width)
+    unet = torch.nn.Module.to(unet, dtype).to_empty(device=device)  # diffusers' own `to` warns without a cause
     fill([unet])
-    return torch.nn.Module.to(unet, device, dtype)  # diffusers' own `to` warns of casts without a cause
+    return unet
 
 
 def build_unet(size="base", width=1.0):
@@ -88,15 +88,6 @@ def build_unet(size="base", width=1.0):
     )
 
 
-class SkipDraws(TorchFunctionMode):
-    """While it is active, weights are not drawn: drawing a billion numbers takes longer than building the rest."""
-
-    def __torch_function__(self, function, types, args=(), kwargs=None):
-        if getattr(function, "__name__", "") in ("normal_", "uniform_", "trunc_normal_"):
-            return args[0] if args else kwargs["tensor"]
-        return function(*args, **(kwargs or {}))
-
-
 @torch.no_grad()
 def fill(models):
     """Give every parameter a value that keeps signals at about their size, so that nothing overflows."""
@@ -110,4 +101,4 @@ def fill(models):
             flat, scale = parameter.view(-1), 0.7 * parameter[0].numel() ** -0.5
             for start in range(0, len(flat), len(pool)):
                 part = flat[start : start + len(pool)]
-                torch.mul(pool[: len(part)], scale, out=part)
+                part.copy_(pool[: len(part)] * scale)

@@ -1,11 +1,13 @@
 """One step of the UNet: of any length, at the official size, swept over lengths, drawn as bars."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from diffusers.models.attention_processor import AttnProcessor
 
 import helpers
-from helpers import steps
+from helpers import official, steps
 from helpers.timing import Measurement
 
 
@@ -22,6 +24,18 @@ def test_scores_that_do_not_fit_into_memory_are_refused_before_they_are_computed
     own_pocket.unet.set_attn_processor(AttnProcessor())
     with pytest.raises(MemoryError, match="scores of vanilla attention"):
         helpers.unet_step(own_pocket, seconds=1e5)
+
+
+def test_the_official_unet_in_half_precision_has_the_same_weights_and_never_asks_for_more(monkeypatch):
+    full = helpers.official_unet(device="cpu", width=0.125)
+    memory = SimpleNamespace(available=4e6 * 346.9 / 64)  # bytes: twice the weights in half precision
+    monkeypatch.setattr(official.psutil, "virtual_memory", lambda: memory)
+    half = helpers.official_unet(torch.bfloat16, "cpu", width=0.125)
+    assert all(torch.equal(a.bfloat16(), b) for a, b in zip(full.parameters(), half.parameters(), strict=True))
+    assert not list(half.buffers()), "its values would be left as they happen to be in memory"
+    assert helpers.unet_step(half, seconds=1.28).isfinite().all()
+    with pytest.raises(MemoryError, match="needs 0.0 GB of memory, and 0.0 GB are free on cpu: close"):
+        helpers.official_unet(device="cpu", width=0.125)
 
 
 @pytest.mark.parametrize(
