@@ -6,7 +6,7 @@ import os
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 from helpers import versions  # before the libraries: it says which one is missing or too old
-from helpers.audio import compare, play, save
+from helpers.audio import compare, play
 from helpers.checkpoints import OFFICIAL, describe_components, find_checkpoint, load_pipeline
 from helpers.devices import best_device, describe, half_dtype
 from helpers.exercises import check

@@ -1,12 +1,9 @@
-"""Play, compare and save clips, exactly as loud as they were made."""
+"""Play and compare clips, exactly as loud as they were made."""
 
 import base64
-import errno
 import html
 import io
-import warnings
 from numbers import Integral
-from pathlib import Path
 
 import numpy as np
 import soundfile
@@ -122,50 +119,6 @@ def check_clips(clips):
     if not isinstance(clips, dict) or not clips:
         raise TypeError(f'clips is {type(clips).__name__}, but must name clips, such as {{"before": a, "after": b}}.')
     return clips
-
-
-def save(path, audio, sampling_rate):
-    """Write a clip to a 16-bit file; make its folder if there is none.
-
-    Parameters
-    ----------
-    path : str or pathlib.Path
-        Ends in .wav or .flac. What is there is overwritten.
-    audio : numpy.ndarray or torch.Tensor, shape (n,) or (1, n)
-        Samples between -1 and 1; a warning tells if some lie beyond and are clipped.
-    sampling_rate : int
-        In Hz.
-
-    Returns
-    -------
-    pathlib.Path
-        The file.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As in `to_samples`; also if the ending is another, or the clip holds NaN.
-    OSError
-        If the disk is full, or nothing may be written there.
-    """
-    path = Path(path).expanduser()
-    samples = to_samples(audio, sampling_rate)
-    if path.suffix.lower() not in (".wav", ".flac"):
-        raise ValueError(f"path is {str(path)!r}, but must end in .wav or .flac.")
-    problem = _problem(samples)
-    if not np.isfinite(samples).all():
-        raise ValueError(f"{path} is not written: {problem}")
-    if problem:
-        warnings.warn(f"{path}: {problem}", stacklevel=2)
-    buffer = io.BytesIO()
-    soundfile.write(buffer, samples, sampling_rate, format=path.suffix[1:].upper())
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(buffer.getvalue())
-    except OSError as error:  # soundfile itself would only say "System error"
-        advice = "give a shorter name" if error.errno == errno.ENAMETOOLONG else "make room, or give another folder"
-        raise OSError(f"{path} cannot be written ({error.strerror}): {advice}.") from error
-    return path
 
 
 def _problem(samples):

@@ -95,23 +95,3 @@ def test_a_comparison_needs_names(clips):
     for show in (helpers.compare, helpers.plot_spectrograms):
         with pytest.raises(TypeError, match="must name clips"):
             show(clips, RATE)
-
-
-@pytest.mark.parametrize("name", ["clip.wav", "clip.FLAC"])
-def test_a_saved_clip_reads_back(tmp_path, name):
-    path = helpers.save(tmp_path / "new" / "folder" / name, TONE, RATE)
-    samples, rate = soundfile.read(path)
-    assert rate == RATE
-    np.testing.assert_allclose(samples, TONE, atol=1e-4)
-
-
-def test_what_cannot_be_saved_is_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"clip.mp3', but must end in .wav or .flac"):
-        helpers.save(tmp_path / "clip.mp3", TONE, RATE)
-    with pytest.raises(ValueError, match="clip.wav is not written: 100% of the clip is NaN"):
-        helpers.save(tmp_path / "clip.wav", np.nan * TONE, RATE)
-    with pytest.raises(OSError, match="give a shorter name"):
-        helpers.save(tmp_path / ("samba " * 60 + ".wav"), TONE, RATE)
-    assert not list(tmp_path.iterdir())
-    with pytest.warns(UserWarning, match="clipped"):
-        helpers.save(tmp_path / "clip.wav", 3 * TONE, RATE)
