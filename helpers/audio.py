@@ -50,14 +50,6 @@ def to_samples(audio, sampling_rate):
     return audio.reshape(-1).astype(np.float32)
 
 
-def finite_samples(audio, sampling_rate):
-    """Bring one clip to the form that all helpers use, as `to_samples` does, and refuse NaN and infinity."""
-    samples = to_samples(audio, sampling_rate)
-    if not np.isfinite(samples).all():
-        raise ValueError(f"audio is not finite, so it cannot be measured: {_problem(samples)}")
-    return samples
-
-
 def play(audio, sampling_rate, title):
     """Make a player for one clip.
 

@@ -28,7 +28,7 @@ class Official:
     Attributes
     ----------
     task : str
-    unet, total : str
+    total : str
         Number of parameters.
     training_hours : int
         Hours of sound that it was trained on.
@@ -39,7 +39,6 @@ class Official:
     """
 
     task: str
-    unet: str
     total: str
     training_hours: int
     revision: str | None
@@ -48,12 +47,12 @@ class Official:
 
 OFFICIAL = {
     "cvssp/audioldm2": Official(
-        "text to audio", "350 M", "1.1 B", 1_150_000, "c8e7e189d324425c05c4c2f81214041ef4107983", 4_474_362_800
+        "text to audio", "1.1 B", 1_150_000, "c8e7e189d324425c05c4c2f81214041ef4107983", 4_474_362_800
     ),
     "cvssp/audioldm2-large": Official(
-        "text to audio", "750 M", "1.5 B", 1_150_000, "4b0b875a9e0c5305dfc917da808584e50e1c7ed4", 5_958_866_688
+        "text to audio", "1.5 B", 1_150_000, "4b0b875a9e0c5305dfc917da808584e50e1c7ed4", 5_958_866_688
     ),
-    "cvssp/audioldm2-music": Official("text to music", "350 M", "1.1 B", 665_000, None, None),
+    "cvssp/audioldm2-music": Official("text to music", "1.1 B", 665_000, None, None),
 }
 
 # What a checkpoint on the hub is loaded from; without the pickled copies of the weights that lie beside them.

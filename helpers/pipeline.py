@@ -31,22 +31,12 @@ class AudioLDM2Pipeline(diffusers.AudioLDM2Pipeline):
             raise RuntimeError("This pipeline is making another clip: wait until it is done, or stop it.")
         _running.add(id(self))
         try:
-            output = super().__call__(*args, **kwargs)
+            return super().__call__(*args, **kwargs)
         except (torch.OutOfMemoryError, MemoryError) as error:
             error.add_note(f"Try {self._smaller(**given)}.")
             raise
         finally:
             _running.discard(id(self))
-        self._warn_of_nan(output[0])
-        return output
-
-    @functools.wraps(diffusers.AudioLDM2Pipeline.encode_prompt)
-    def encode_prompt(self, *args, **kwargs):
-        """Encode as upstream does, and note whether the rows hold the unguided half, too."""
-        call = inspect.signature(diffusers.AudioLDM2Pipeline.encode_prompt).bind(self, *args, **kwargs)
-        embeds = super().encode_prompt(*args, **kwargs)
-        embeds[0].holds_both_halves = call.arguments["do_classifier_free_guidance"]
-        return embeds
 
     def __setattr__(self, name, value):
         if name == "scheduler" and name in vars(self):
@@ -64,8 +54,6 @@ class AudioLDM2Pipeline(diffusers.AudioLDM2Pipeline):
         texts = [prompt] if isinstance(prompt, str) else prompt
         if texts is not None and (len(texts) == 0 or any(isinstance(t, str) and not t.strip() for t in texts)):
             raise ValueError(f"prompt is {prompt!r}, but must say something, such as 'rain on a tin roof'.")
-        if texts is not None:
-            _warn_of_cut(texts, [self.tokenizer, self.tokenizer_2])
         if transcription is not None and not isinstance(self.text_encoder_2, VitsModel):
             raise ValueError(
                 f"transcription is {transcription!r}, which only a checkpoint for speech reads: "
@@ -78,17 +66,13 @@ class AudioLDM2Pipeline(diffusers.AudioLDM2Pipeline):
             )
         if num_inference_steps < 1:
             raise ValueError(f"num_inference_steps is {num_inference_steps!r}, but must be 1 or more.")
-        if getattr(given["prompt_embeds"], "holds_both_halves", False):
-            raise ValueError(
-                "prompt_embeds holds the unguided and the guided half already: encode with "
-                "do_classifier_free_guidance=False, or give the first half of the rows as negative_prompt_embeds."
-            )
         if given["output_type"] not in ("np", "pt", "latent"):
             raise ValueError(f"output_type is {given['output_type']!r}, but must be 'np', 'pt' or 'latent'.")
         if (given["audio_length_in_s"] or 0) > LONG * self.natural_length:
-            _warn(
+            warnings.warn(
                 f"audio_length_in_s is {given['audio_length_in_s']:g}, far above the {self.natural_length:g} s that "
-                "this checkpoint was trained on: expect repetition or silence, and much time and memory."
+                "this checkpoint was trained on: expect repetition or silence, and much time and memory.",
+                stacklevel=3,  # at the line that called the pipeline
             )
         generator = given["generator"]
         for one in generator if isinstance(generator, list) else [generator]:
@@ -107,37 +91,6 @@ class AudioLDM2Pipeline(diffusers.AudioLDM2Pipeline):
         seconds = audio_length_in_s or self.natural_length
         return f"audio_length_in_s={min(seconds / 2, self.natural_length):.3g} in place of {seconds:.3g}"
 
-    def _warn_of_nan(self, audio):
-        bad = ~torch.as_tensor(audio).isfinite().flatten(1).all(dim=1)
-        if bad.any():
-            halves = {m.dtype for m in (self.unet, self.vae, self.vocoder)} & {torch.float16, torch.bfloat16}
-            cause = (
-                f"likely because numbers grew too large for {halves.pop()}: load with dtype=torch.float32"
-                if halves
-                else "although no half precision was used: look at latents, embeddings and guidance_scale"
-            )
-            _warn(f"{int(bad.sum())} of {len(bad)} clips hold NaN or infinity, {cause}.")
-
-
-def _warn(text):
-    warnings.warn(text, stacklevel=4)  # at the line that called the pipeline
-
-
-def _warn_of_cut(texts, tokenizers):
-    """Name the words of a prompt that an encoder will not see."""
-    for text in texts:
-        kept = len(text)
-        for tokenizer in tokenizers:
-            spans = tokenizer(
-                text, truncation=True, max_length=tokenizer.model_max_length, return_offsets_mapping=True
-            ).offset_mapping
-            kept = min(kept, max(end for _, end in spans))
-        if text[kept:].strip():
-            warnings.warn(
-                f"The prompt is too long: its end {text[kept:].strip()!r} is not used; say it in fewer words.",
-                stacklevel=4,
-            )
-
 
 def _warn_of_used(generator):
     """Say that a generator goes on where an earlier call stopped."""
@@ -153,10 +106,8 @@ def _warn_of_used(generator):
 
 
 def _check_scheduler(scheduler, present):
-    """Refuse what was made for other noise than the model was trained on, or goes from sound to noise."""
+    """Refuse what was made for other noise than the model was trained on."""
     kind, config = type(scheduler).__name__, getattr(scheduler, "config", {})
-    if "Inverse" in kind:
-        raise ValueError(f"{kind} goes from sound to noise: write {kind.replace('Inverse', '')}.")
     for name in _TRAINED:
         if config.get(name) != present.config.get(name):
             raise ValueError(

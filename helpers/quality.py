@@ -10,7 +10,7 @@ import librosa
 import numpy as np
 import torch
 
-from helpers.audio import finite_samples, to_samples
+from helpers.audio import to_samples
 
 FLOOR = -80.0  # dB: all that is softer counts as silence; its differences would outweigh those that can be heard
 FFT, HOP, BANDS = 1024, 256, 64  # samples, samples, mel bands: 64 ms and 16 ms at 16 kHz
@@ -42,10 +42,11 @@ def log_mel(audio, sampling_rate, floor=FLOOR):
     ------
     TypeError, ValueError
         As in `helpers.audio.to_samples`.
-        Also if the clip holds NaN.
+    librosa.ParameterError
+        If the clip holds NaN.
     """
     power = librosa.feature.melspectrogram(
-        y=finite_samples(audio, sampling_rate), sr=sampling_rate, n_fft=FFT, hop_length=HOP, n_mels=BANDS, norm=None
+        y=to_samples(audio, sampling_rate), sr=sampling_rate, n_fft=FFT, hop_length=HOP, n_mels=BANDS, norm=None
     )
     return np.maximum(librosa.power_to_db(power / (1.5 * (FFT / 4) ** 2), amin=1e-12, top_db=None), floor)
 
@@ -149,7 +150,9 @@ def clap_scores(pipe, prompt, clips):
     Raises
     ------
     TypeError, ValueError
-        As in `helpers.audio.to_samples`; also if there is no clip, or one holds NaN.
+        As in `helpers.audio.to_samples`, and if there is no clip.
+    librosa.ParameterError
+        If a clip holds NaN.
     """
     if not isinstance(prompt, str):
         raise TypeError(f"prompt is {prompt!r}, but must be one text, against which all clips are scored.")
@@ -157,7 +160,7 @@ def clap_scores(pipe, prompt, clips):
         raise ValueError("clips is empty, but there must be at least one to score.")
     rate, extractor, clap = pipe.vocoder.config.sampling_rate, pipe.feature_extractor, pipe.text_encoder
     target = extractor.sampling_rate
-    sounds = [librosa.resample(finite_samples(clip, rate), orig_sr=rate, target_sr=target) for clip in clips]
+    sounds = [librosa.resample(to_samples(clip, rate), orig_sr=rate, target_sr=target) for clip in clips]
     text = pipe.tokenizer(prompt, truncation=True, max_length=pipe.tokenizer.model_max_length, return_tensors="pt")
     beginnings = [sound[: extractor.nb_max_samples] for sound in sounds]
     sound = extractor(beginnings, sampling_rate=target, return_tensors="pt")

@@ -60,11 +60,6 @@ class Speedups:
         """Median of `speedups`."""
         return float(np.median(self.speedups))
 
-    @property
-    def range(self):
-        """Lowest and highest of `speedups`; of eight pairs or more, their quartiles."""
-        return limits(self.speedups)
-
     def __str__(self):
         return f"{self.speedup:.3g}x ({span(self.speedups, 'x', 'pairs')})"
 

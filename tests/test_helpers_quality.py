@@ -46,8 +46,6 @@ def test_hiss_raises_the_noise_floor():
     beeps = np.sin(2 * np.pi * 1000 * TIME) * (TIME % 0.5 < 0.1)
     assert helpers.noise_floor(beeps, RATE) < FLOOR
     assert helpers.noise_floor(beeps + noise(0, 0.01), RATE) > FLOOR + 15
-    with pytest.raises(ValueError, match="not finite"):
-        helpers.noise_floor(np.nan * beeps, RATE)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
