@@ -178,7 +178,7 @@ def distances(clips, reference, sampling_rate):
 
 
 def measure_prompt(
-    pipe, prompt, schedulers, steps, seeds, seconds, reference, cross_check, judge=None, progress=lambda count: None
+    pipe, prompt, schedulers, steps, seeds, seconds, reference, cross_check, progress=lambda count: None
 ):
     """Measure all schedulers at all numbers of steps, clip by clip.
 
@@ -187,8 +187,6 @@ def measure_prompt(
     pipe, prompt, schedulers, steps, seconds, reference, cross_check
         As in `quality_curve`.
     seeds : sequence of int
-    judge : callable, optional
-        Tells of clips, shape (len(seeds), samples), whether each is recognised, as a list of bool.
     progress : callable
         Told the number of clips times steps whenever some are made.
 
@@ -213,8 +211,7 @@ def measure_prompt(
         if taken != count:
             raise RuntimeError(f"{type(pipe.scheduler).__name__} makes {taken} steps out of {count}: choose another.")
         progress(count * len(seeds))
-        found = {"scheduler": name, "steps": count, "clap": clap_scores(pipe, prompt, clips).tolist()}
-        return clips, found | ({"recognised": judge(clips)} if judge else {})
+        return clips, {"scheduler": name, "steps": count, "clap": clap_scores(pipe, prompt, clips).tolist()}
 
     def against_reference(name, count):
         clips, found = run(name, count)
@@ -246,10 +243,9 @@ def summary(measured):
     -------
     dict
         "curve": one dict for each scheduler and number of steps, with the quartiles of "distance" in dB and of
-        "clap_change" (the CLAP score less that of the reference of the same prompt and seed), the median of "clap",
-        and the share "recognised", from 0 to 1, or None. "reference" and "cross_check": the same.
-        "inter_seed_distance": quartiles in dB. "clap_spread": quartiles of the references' CLAP scores, less the median
-        of their prompt.
+        "clap_change" (the CLAP score less that of the reference of the same prompt and seed). "reference" and
+        "cross_check": the same. "inter_seed_distance": quartiles in dB. "clap_spread": quartiles of the references'
+        CLAP scores, less the median of their prompt.
     """
     claps = [one["reference"]["clap"] for one in measured]
     expected = np.concatenate(claps)
@@ -257,14 +253,11 @@ def summary(measured):
     def merge(entries):
         clap = np.concatenate([entry["clap"] for entry in entries])
         far = sum((entry.get("distance", []) for entry in entries), [])
-        recognised = sum((entry.get("recognised", []) for entry in entries), [])
         return {
             "scheduler": entries[0]["scheduler"],
             "steps": entries[0]["steps"],
             "distance": _quartiles(far) if far else None,
             "clap_change": _quartiles(clap - expected),
-            "clap": round(float(np.median(clap)), 4),
-            "recognised": round(float(np.mean(recognised)), 3) if recognised else None,
         }
 
     return {

@@ -19,7 +19,7 @@ def test_one_point_for_each_scheduler_and_number_of_steps_and_lesson_6_draws_the
     assert found == [(name, steps) for name in benchmark.SCHEDULERS for steps in (1, 2)]
     for entry in [*results["curve"], results["cross_check"]]:
         assert 0 < entry["distance"]["low"] <= entry["distance"]["median"] <= entry["distance"]["high"]
-        assert -1 <= entry["clap"] <= 1 and 0 <= entry["recognised"] <= 1
+        assert -2 <= entry["clap_change"]["low"] <= entry["clap_change"]["high"] <= 2
     assert results["cross_check"]["steps"] > results["reference"]["steps"] > 2
     assert results["inter_seed_distance"]["median"] > 0
     curve = solvers.recorded(record)
@@ -32,7 +32,7 @@ def test_one_point_for_each_scheduler_and_number_of_steps_and_lesson_6_draws_the
 def test_goes_on_where_it_stopped(tmp_path, monkeypatch):
     path, asked = tmp_path / "curve.json", []
 
-    def measure(pipe, prompt, *settings, judge, progress):
+    def measure(pipe, prompt, *settings, progress):
         asked.append(prompt)
         if len(asked) in (2, 5):
             raise KeyboardInterrupt
@@ -45,7 +45,7 @@ def test_goes_on_where_it_stopped(tmp_path, monkeypatch):
         benchmark.main([*arguments, "2"])
     assert not path.exists()
     benchmark.main([*arguments, "2"])
-    first, second = (prompt for prompt, _ in benchmark.PROMPTS[:2])
+    first, second = benchmark.PROMPTS[:2]
     assert asked == [first, second, second]
     assert list(tmp_path.iterdir()) == [path]
     with pytest.raises(KeyboardInterrupt):
