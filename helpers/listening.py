@@ -6,6 +6,7 @@ import random
 import warnings
 from numbers import Integral
 
+import ipywidgets as widgets
 import numpy as np
 from IPython.display import HTML, display
 
@@ -117,11 +118,6 @@ class BlindTest:
         return play(self._clips[self._order[self.answered]], self.sampling_rate, title).data
 
     def _ipython_display_(self):
-        try:
-            import ipywidgets as widgets
-        except ImportError:
-            display(self.players())
-            return print('Is X the same as A or as B? Name this test, as in test = ..., and write test.answer("A").')
         x, score = widgets.HTML(), widgets.HTML()
         buttons = [widgets.Button(description=f"X is {name}") for name in "AB"]
         errors = widgets.Output()  # otherwise an error in a button is shown nowhere

@@ -6,6 +6,7 @@ import time
 import warnings
 from types import SimpleNamespace
 
+import ipywidgets as widgets
 import torch
 from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, EulerDiscreteScheduler, UniPCMultistepScheduler
 from IPython.display import display
@@ -94,10 +95,6 @@ class Panel:
         return f'<ul style="line-height: 1.4">{"".join(rows)}</ul>'
 
     def _ipython_display_(self):
-        try:
-            import ipywidgets as widgets
-        except ImportError:
-            return print("There is no ipywidgets here: name this panel, then panel.make(seed=1), panel.compare(1, 2).")
         style, wide, fields = {"description_width": "8em"}, {"width": "98%"}, {}
         for key, (name, kind) in _FIELDS.items():
             more = {"Text": {"layout": wide}, "Dropdown": {"options": list(SCHEDULERS)}}.get(kind, {})

@@ -4,6 +4,7 @@ import math
 import re
 from numbers import Real
 
+import ipywidgets as widgets
 from IPython.display import display
 
 
@@ -52,10 +53,6 @@ class Prediction:
         return f"Prediction({self.question!r}, value={self.value!r})"
 
     def _ipython_display_(self):
-        try:
-            import ipywidgets as widgets
-        except ImportError:
-            return print(f"{self.question} Write it into the cell, as value=... (so far: {self})")
         if self.choices:
             box = widgets.Dropdown(
                 options=[("?", None), *((choice, choice) for choice in self.choices)], description="Prediction"

@@ -45,8 +45,6 @@ def check_versions():
         If one is missing or too old. One that is newer than the course was run with gets a warning.
     """
     for wanted in requirements():
-        if wanted.name == "ipywidgets":  # without it, plain code does what the boxes do
-            continue
         cure = f'run %pip install "{wanted}" in a cell, then restart the kernel (it runs {sys.executable}).'
         try:
             found = version(wanted.name)

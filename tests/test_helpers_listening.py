@@ -1,5 +1,4 @@
 import re
-import sys
 
 import ipywidgets
 import numpy as np
@@ -97,11 +96,3 @@ def test_the_widget_plays_asks_and_counts(shown):
     (errors,) = find(shown[0], ipywidgets.Output)
     buttons["A"].click()  # in a page that was loaded before
     assert "ValueError: All 3 trials are answered" in errors.outputs[0]["text"]
-
-
-def test_without_ipywidgets_it_shows_players_and_says_how_to_answer(shown, monkeypatch, capsys):
-    monkeypatch.setitem(sys.modules, "ipywidgets", None)
-    test = helpers.BlindTest(A, B, RATE, seed=1)
-    test._ipython_display_()
-    assert shown[0].data == test.players().data
-    assert 'test.answer("A")' in capsys.readouterr().out

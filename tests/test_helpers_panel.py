@@ -1,4 +1,3 @@
-import sys
 import threading
 import warnings
 
@@ -132,9 +131,3 @@ def test_a_warning_is_seen_in_the_panel_and_what_is_typed_is_no_markup(form, mon
         form.make(Prompt="<b>Rain</b>")
     assert "far above the 5.12 s" in form.text and len(form.panel.results) == 1
     assert "<b>" not in form.text and "&lt;b&gt;Rain" in form.text
-
-
-def test_without_ipywidgets_it_says_how_to_go_on(pocket, shown, monkeypatch, capsys):
-    monkeypatch.setitem(sys.modules, "ipywidgets", None)
-    helpers.Panel(pocket)._ipython_display_()
-    assert not shown and "panel.make(seed=1)" in capsys.readouterr().out

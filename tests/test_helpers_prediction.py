@@ -1,5 +1,3 @@
-import sys
-
 import ipywidgets
 import pytest
 from widgets import find
@@ -44,10 +42,3 @@ def test_a_word_chosen_in_the_box(shown):
     assert box.value is None
     box.value = "vocoder"
     assert str(guess) == "vocoder"
-
-
-def test_without_ipywidgets_it_says_where_to_write(shown, monkeypatch, capsys):
-    monkeypatch.setitem(sys.modules, "ipywidgets", None)
-    helpers.Prediction("How fast?")._ipython_display_()
-    assert capsys.readouterr().out == "How fast? Write it into the cell, as value=... (so far: nothing yet)\n"
-    assert not shown

@@ -18,12 +18,6 @@ def test_a_library_that_is_missing_or_too_old(monkeypatch, version, words):
         versions.check_versions()
 
 
-def test_without_ipywidgets_the_course_goes_on(monkeypatch):
-    real = versions.version
-    monkeypatch.setattr(versions, "version", lambda name: none(name) if name == "ipywidgets" else real(name))
-    versions.check_versions()
-
-
 def test_a_library_that_is_newer_is_only_warned_of(monkeypatch):
     monkeypatch.setattr(versions, "version", lambda name: "99.0")
     with pytest.warns(UserWarning, match="torch 99.0 is newer"):

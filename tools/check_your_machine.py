@@ -217,9 +217,7 @@ def check_spectrogram():
 
 def check_widgets():
     """Boxes and buttons can be shown."""
-    found = _installed("ipywidgets")
-    if found is None:
-        return AMBER, "ipywidgets is missing: no boxes and buttons", f"write guesses into the cells, or {INSTALL}"
+    found = importlib.metadata.version("ipywidgets")
     if not any(map(_installed, ("jupyterlab_widgets", "widgetsnbextension"))) and "google.colab" not in sys.modules:
         step = "pip install jupyterlab_widgets, then reload the page"
         return AMBER, f"ipywidgets {found}, but JupyterLab cannot show them", step
