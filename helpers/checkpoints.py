@@ -1,6 +1,5 @@
 """Load a checkpoint: the small one that comes with the course, an official one, or a folder."""
 
-import difflib
 import errno
 import os
 from contextlib import contextmanager
@@ -57,7 +56,11 @@ OFFICIAL = {
 
 # What a checkpoint on the hub is loaded from; without the pickled copies of the weights that lie beside them.
 _FILES = ["model_index.json", "*/*.json", "*/*.txt", "*/*.model", "*/*.safetensors"]
-_MODELS = ("text_encoder", "text_encoder_2", "projection_model", "language_model", "unet", "vae", "vocoder")
+# Any of these files each component needs. Without theirs, tokenizers load all the same, and know no word.
+_NEEDED = dict.fromkeys(("tokenizer", "tokenizer_2"), ("tokenizer.json", "vocab.json", "spiece.model")) | dict.fromkeys(
+    ("text_encoder", "text_encoder_2", "projection_model", "language_model", "unet", "vae", "vocoder"),
+    ("*.safetensors",),
+)
 
 # What helps when a download fails with this error number of the system, or this status of the hub.
 _ADVICE = {
@@ -192,12 +195,8 @@ def _resolve_path(checkpoint):
         raise NotADirectoryError(f"checkpoint is {name!r}, a file: give the folder that holds model_index.json.")
     if folder.is_dir():
         return folder
-    known = ["auto", "pocket", *OFFICIAL]
-    guess = difflib.get_close_matches(name, known, n=1)
-    hint = f" Did you mean {guess[0]!r}?" if guess else ""
-    raise ValueError(
-        f"checkpoint is {name!r}, which is neither a folder here nor one of {', '.join(map(repr, known))}.{hint}"
-    )
+    known = ", ".join(map(repr, ["auto", "pocket", *OFFICIAL]))
+    raise ValueError(f"checkpoint is {name!r}, which is neither a folder here nor one of {known}.")
 
 
 def _cached(name):
@@ -237,14 +236,11 @@ def _check(folder):
     found = AudioLDM2Pipeline.load_config(folder).get("_class_name")
     if found != "AudioLDM2Pipeline":
         raise ValueError(f"{folder} holds a {found}, but these lessons need an AudioLDM2Pipeline.")
-    for name in ("tokenizer", "tokenizer_2"):  # without their files they load all the same, and know no word
-        if not any((folder / name / file).is_file() for file in ("tokenizer.json", "vocab.json", "spiece.model")):
-            raise FileNotFoundError(f"{folder / name} has no tokenizer.json: get a fresh copy of the checkpoint.")
-    for name in _MODELS:
-        if not any((folder / name).glob("*.safetensors")):
+    for name, files in _NEEDED.items():
+        if not any(path for file in files for path in (folder / name).glob(file)):
             raise FileNotFoundError(
-                f"{folder / name} has no .safetensors file, and pickled weights (.bin), which can run any code, are "
-                "never loaded: get a fresh copy of the checkpoint."
+                f"{folder / name} has no {files[0]}: get a fresh copy of the checkpoint, with its weights as "
+                ".safetensors, because pickled ones (.bin), which can run any code, are never loaded."
             )
 
 

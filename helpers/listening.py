@@ -4,7 +4,6 @@ import html
 import math
 import random
 import warnings
-from numbers import Integral
 
 import ipywidgets as widgets
 import numpy as np
@@ -41,13 +40,10 @@ class BlindTest:
     Raises
     ------
     TypeError, ValueError
-        As in `helpers.audio.to_samples`; also if the lengths differ, a clip holds NaN, or `trials` is no positive whole
-        number.
+        As in `helpers.audio.to_samples`; also if the lengths differ or a clip holds NaN.
     """
 
     def __init__(self, a, b, sampling_rate, trials=8, seed=None):
-        if isinstance(trials, bool) or not isinstance(trials, Integral) or trials < 1:
-            raise ValueError(f"trials is {trials!r}, but must be a whole number of 1 or more.")
         self._clips = {name: _playable(name, clip, sampling_rate) for name, clip in (("A", a), ("B", b))}
         lengths = [len(clip) for clip in self._clips.values()]
         if lengths[0] != lengths[1]:
@@ -120,7 +116,6 @@ class BlindTest:
     def _ipython_display_(self):
         x, score = widgets.HTML(), widgets.HTML()
         buttons = [widgets.Button(description=f"X is {name}") for name in "AB"]
-        errors = widgets.Output()  # otherwise an error in a button is shown nowhere
 
         def show():
             x.value, score.value = self._player_of_x(), f'<p aria-live="polite">{html.escape(str(self))}</p>'
@@ -128,17 +123,14 @@ class BlindTest:
                 button.disabled = self.answered == self.trials
 
         def click(button):
-            try:
-                self.answer(button.description[-1])
-                show()
-            except Exception as error:
-                errors.append_stderr(f"{type(error).__name__}: {error}\n")
+            self.answer(button.description[-1])
+            show()
 
         for button in buttons:
             button.on_click(click)
         show()
         clips = widgets.HTML(compare(self._clips, self.sampling_rate).data)
-        display(widgets.VBox([clips, x, widgets.HBox(buttons), score, errors]))
+        display(widgets.VBox([clips, x, widgets.HBox(buttons), score]))
 
 
 def _playable(name, clip, sampling_rate):

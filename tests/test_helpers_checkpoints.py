@@ -94,13 +94,8 @@ def refused(kind, checkpoint, *words, **options):
     assert all(str(word) in message for word in words), message
 
 
-@pytest.mark.parametrize("wrong", ["cvssp/audioldm-2", "audioldm2", "cvssp/audioldm2_large"])
-def test_a_misspelt_name_is_guessed(wrong):
-    refused(ValueError, wrong, repr(wrong), "Did you mean 'cvssp/audioldm2")
-
-
 def test_what_is_no_folder_of_a_checkpoint(copy, tmp_path):
-    refused(ValueError, tmp_path / "nothing", "nothing", "neither a folder here", "'pocket'")
+    refused(ValueError, tmp_path / "nothing", "nothing", "neither a folder here", "'pocket'", "'cvssp/audioldm2'")
     refused(NotADirectoryError, copy / "model_index.json", "model_index.json", "a file")
     refused(FileNotFoundError, tmp_path, tmp_path, "no model_index.json")
     (copy / "model_index.json").write_text('{"_class_name": "StableDiffusionPipeline"}')

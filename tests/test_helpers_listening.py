@@ -72,9 +72,6 @@ def test_unusable_input_is_explained():
         helpers.BlindTest(A, B * np.nan, RATE)
     with pytest.warns(UserWarning, match="A is silent"):
         helpers.BlindTest(0 * A, B, RATE)
-    for trials in (0, -1, 2.5, True):
-        with pytest.raises(ValueError, match="trials is"):
-            helpers.BlindTest(A, B, RATE, trials=trials)
     for choice in ("X", "a", None, ""):
         with pytest.raises(ValueError, match='must be "A" or "B"'):
             helpers.BlindTest(A, B, RATE).answer(choice)
@@ -93,6 +90,3 @@ def test_the_widget_plays_asks_and_counts(shown):
         assert f"{answered + 1} of {answered + 1} right" in score.value
     assert "probability of 0.12" in score.value
     assert x.value == "" and all(button.disabled for button in buttons.values())
-    (errors,) = find(shown[0], ipywidgets.Output)
-    buttons["A"].click()  # in a page that was loaded before
-    assert "ValueError: All 3 trials are answered" in errors.outputs[0]["text"]
