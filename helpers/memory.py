@@ -4,7 +4,6 @@ import os
 import re
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 # What the fresh process runs. The peak is that of the whole process, Python and libraries included. Linux: VmHWM begins
@@ -27,7 +26,7 @@ print(f"\\npeak memory: {peak} bytes", flush=True)
 """
 
 
-def peak_memory(code, timeout=None):
+def peak_memory(code):
     """Run code in a fresh Python process, and tell the most memory that the process held.
 
     Only a fresh process tells it: in this one, the peak of all that ran before hides that of what runs now.
@@ -36,8 +35,6 @@ def peak_memory(code, timeout=None):
     ----------
     code : str
         Python source; `import helpers` works in it. What it prints is dropped.
-    timeout : float, optional
-        Seconds after which to give up.
 
     Returns
     -------
@@ -50,26 +47,12 @@ def peak_memory(code, timeout=None):
         If the code fails; its last line is quoted.
     MemoryError
         If there was not enough memory.
-    TimeoutError
-        If it took longer than `timeout`.
     """
     paths = [str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH")]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths)), "PYTHONUTF8": "1"}
-    # Files, not pipes: a process that the code has left behind could hold a pipe open for ever.
-    with tempfile.TemporaryFile() as source, tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
-        source.write(code.encode())
-        source.seek(0)
-        command = [sys.executable, "-c", _CHILD]
-        try:
-            ended = subprocess.run(
-                command, stdin=source, stdout=output, stderr=errors, env=environment, timeout=timeout
-            ).returncode
-        except subprocess.TimeoutExpired:
-            raise TimeoutError(f"The code took longer than timeout={timeout} s: give it less to do.") from None
-        output.seek(0)
-        errors.seek(0)
-        peaks = re.findall(rb"^peak memory: (\d+) bytes", output.read(), re.MULTILINE)
-        last = (errors.read().decode(errors="replace").strip().splitlines() or ["no message"])[-1]
+    child = subprocess.run([sys.executable, "-c", _CHILD], input=code.encode(), capture_output=True, env=environment)
+    peaks, ended = re.findall(rb"^peak memory: (\d+) bytes", child.stdout, re.MULTILINE), child.returncode
+    last = (child.stderr.decode(errors="replace").strip().splitlines() or ["no message"])[-1]
     if ended in (-9, 137):
         raise MemoryError("The process was killed, most likely because memory ran out: make the clip shorter.")
     if ended != 0 and re.search("MemoryError|OutOfMemory|allocate memory", last):
