@@ -262,6 +262,27 @@ def _no_progress_bars():
             log.enable_progress_bar()
 
 
+def checkpoint_name(pipe):
+    """Name the checkpoint that a pipeline was loaded from, without the user's folders.
+
+    Parameters
+    ----------
+    pipe : diffusers.AudioLDM2Pipeline
+
+    Returns
+    -------
+    str
+        A name on the hub, "pocket", or the last part of a folder.
+    """
+    path = Path(pipe.name_or_path)
+    if path.as_posix() in OFFICIAL:
+        return path.as_posix()
+    for part in path.parts:
+        if part.startswith("models--"):  # how the hub's cache names its folders
+            return part.removeprefix("models--").replace("--", "/")
+    return "pocket" if path.parts[-2:] == ("pocket", "checkpoint") else path.name
+
+
 _WORK = {  # in the order of their work
     "tokenizer": "cuts the prompt into tokens for CLAP",
     "text_encoder": "CLAP: one vector for the prompt, in a space that text and sound share",

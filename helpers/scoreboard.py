@@ -12,6 +12,7 @@ import torch
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from helpers.checkpoints import checkpoint_name
 from helpers.devices import GIB, processor
 from helpers.spectrograms import Picture
 from helpers.tables import table
@@ -38,10 +39,7 @@ class Scoreboard:
         self.path = Path(path).expanduser().absolute()
         self._unsaved = {}
 
-    def record(
-        self, rung, comparison, pipe, lossless, distance=None, inter_seed_distance=None, peak_memory=None,
-        checkpoint="auto", official=None,
-    ):  # fmt: skip
+    def record(self, rung, comparison, pipe, lossless, distance, inter_seed_distance, peak_memory=None, official=None):
         """Write down what a lesson measured.
 
         Parameters
@@ -51,15 +49,13 @@ class Scoreboard:
         comparison : helpers.stages.StageComparison
             A clip before and after, from one run.
         pipe : diffusers.AudioLDM2Pipeline
-            With the change; its device and type are written down.
+            With the change; its checkpoint, device and type are written down.
         lossless : bool
             The change keeps the sound up to rounding.
-        distance, inter_seed_distance : float, optional
+        distance, inter_seed_distance : float
             In dB, of the functions of these names.
         peak_memory : (int, int), optional
             Bytes before and after; (None, None) counts as not measured.
-        checkpoint : str
-            What the pipeline was loaded from; "auto" asks the pipeline.
         official : helpers.timing.Comparison, optional
             One step at the official size, before and after.
 
@@ -80,12 +76,12 @@ class Scoreboard:
             "official": official and [official.before.median, official.after.median],
             "official_speedup": official and str(official),
             "lossless": bool(lossless),
-            "distance": None if distance is None else float(distance),
-            "inter_seed_distance": None if inter_seed_distance is None else float(inter_seed_distance),
+            "distance": float(distance),
+            "inter_seed_distance": float(inter_seed_distance),
             "peak_memory": None if None in (peak_memory or [None]) else [int(peak) for peak in peak_memory],
             "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
             "dtype": str(pipe.unet.dtype).removeprefix("torch."),
-            "checkpoint": _name(pipe, checkpoint),
+            "checkpoint": checkpoint_name(pipe),
             **_here(),
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
         }
@@ -178,18 +174,14 @@ def _row(rung, entry, elsewhere):
     if entry is None:
         return dict.fromkeys(keys) | {"change": rung, "measured on": f"not measured yet (lesson {RUNGS[rung]})"}
     before, after, official = entry["before"], entry["after"], entry["official"]
-    sound = "lossless" if entry["lossless"] else "lossy"
-    if entry["distance"] is not None:
-        sound += f", {entry['distance']:.2f} dB away"
-    if entry["inter_seed_distance"] is not None:
-        sound += f" (another seed: {entry['inter_seed_distance']:.2f} dB)"
     steps = f"{before['unet_calls']} × {before['seconds_per_step']:.3g} s → {after['unet_calls']} × "
     values = (
         rung,
         f"{before['total']:.3g} s → {after['total']:.3g} s: {entry['speedup']}; "
         f"steps {steps}{after['seconds_per_step']:.3g} s",
         official and f"{official[0]:.3g} s → {official[1]:.3g} s: {entry['official_speedup']}",
-        sound,
+        f"{'lossless' if entry['lossless'] else 'lossy'}, {entry['distance']:.2f} dB away "
+        f"(another seed: {entry['inter_seed_distance']:.2f} dB)",
         entry["peak_memory"] and " → ".join(f"{peak / GIB:.2f}" for peak in entry["peak_memory"]),
         f"{entry['device']}, {entry['dtype']}, {entry['checkpoint']}"
         + (f" – **not comparable:** {elsewhere}" if elsewhere else ""),
@@ -209,14 +201,3 @@ def _here():
     """The machine and the libraries of this process."""
     versions = (f"{package} {version(package)}" for package in ("torch", "diffusers", "transformers"))
     return {"machine": f"{platform.system()}, {processor()}, {os.cpu_count()} CPUs", "versions": ", ".join(versions)}
-
-
-def _name(pipe, checkpoint):
-    """The name of a checkpoint; of a folder its last part, which says nothing of the user."""
-    path = Path(str(pipe.name_or_path if checkpoint in (None, "auto") else checkpoint))
-    if len(path.parts) == 2 and not path.exists():  # such as cvssp/audioldm2
-        return path.as_posix()
-    hub = [part for part in path.parts if part.startswith("models--")]  # how the hub's cache names its folders
-    if hub:
-        return hub[0].removeprefix("models--").replace("--", "/")
-    return "pocket" if path.parts[-2:] == ("pocket", "checkpoint") else path.name

@@ -365,7 +365,7 @@ def report(found, steps=20, repeats=3):
     import torch
 
     import helpers
-    from helpers.checkpoints import POCKET
+    from helpers.checkpoints import checkpoint_name
     from helpers.devices import processor
 
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
@@ -378,8 +378,8 @@ def report(found, steps=20, repeats=3):
         ][1:]
     device = torch.cuda.get_device_name() if pipe.device.type == "cuda" else pipe.device.type
     machine |= {"processor": processor(), "device": device, "threads": torch.get_num_threads()}
-    name = pipe.config.get("_name_or_path", "")
-    checkpoint = name if name in helpers.OFFICIAL else "pocket" if Path(name) == POCKET else "another"
+    name = checkpoint_name(pipe)
+    checkpoint = name if name in ("pocket", *helpers.OFFICIAL) else "another"
     stages = [{stage: round(seconds, 4) for stage, seconds in run.seconds.items()} for run in runs]
     clips = {"checkpoint": checkpoint, "dtype": str(pipe.unet.dtype), "steps": steps, "stages in seconds": stages}
     return whole | {"clips": clips}
