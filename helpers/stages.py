@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from helpers import timing
-from helpers.devices import cpu_seconds
 from helpers.tables import table
 
 
@@ -148,17 +147,17 @@ def compare_stages(before, after, repeats=3):
         If `repeats` is no positive whole number.
     """
     timing.check_calls(repeats, before, after)
-    functions, found = (before, after), ([], [])
-    start = cpu_seconds()
-    for i in [0, 1, *timing.turns(repeats)]:
-        stages = functions[i]()
+    found = [], []
+
+    def add(runs, stages):
         if not isinstance(stages, Stages):
             raise TypeError(
                 f"The function returned a {type(stages).__name__}, but must return what helpers.time_stages returns, "
                 "as in compare_stages(lambda: helpers.time_stages(pipe, prompt), ...)."
             )
-        found[i].append(stages)
-    timing.say_if_busy(start)
+        runs.append(stages)
+
+    timing.compare_times(lambda: add(found[0], before()), lambda: add(found[1], after()), repeats)
     calls = [runs[1:] for runs in found]
     speedups = [b.total / a.total for b, a in zip(*calls, strict=True)]
     return StageComparison(*map(_median, calls), speedups)
