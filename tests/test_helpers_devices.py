@@ -1,5 +1,3 @@
-import importlib
-import os
 from importlib.metadata import version
 
 import psutil
@@ -79,12 +77,3 @@ def test_a_neighbour_is_noticed_and_an_idle_machine_is_not(monkeypatch):
     assert line(2, 0.5, 1, 0.1).startswith("Other processes use 1.8 of 2 cores")
     assert line(2, 0.5, 0.9, 0.8) == ""
     assert line(64, 0.5, 20, 0.1) == ""  # a shared server with cores to spare
-
-
-@pytest.mark.parametrize(("given", "expected"), [(None, "1000"), ("7", "7")])
-def test_threads_do_not_spin_for_long_unless_the_user_says_so(monkeypatch, given, expected):
-    monkeypatch.delenv("GOMP_SPINCOUNT")
-    if given:
-        monkeypatch.setenv("GOMP_SPINCOUNT", given)
-    importlib.reload(helpers)
-    assert os.environ["GOMP_SPINCOUNT"] == expected

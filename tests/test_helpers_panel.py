@@ -60,14 +60,6 @@ def test_schedulers_are_those_of_the_checkpoint_and_not_of_swaps_before(pocket, 
     assert pocket.scheduler is swapped and len(panel.results) == 2
 
 
-def test_unusable_settings_are_explained(pocket):
-    panel = helpers.Panel(pocket, **RAIN)
-    with pytest.raises(ValueError, match=r"scheduler is 'LCM', but must be one of 'DDIM', 'DPM\+\+ 2M'"):
-        panel.make(scheduler="LCM")
-    with pytest.raises(TypeError, match="'step'"):
-        panel.make(step=3)
-
-
 def test_a_click_makes_keeps_and_compares(form):
     for seed in (1, 2, 3):
         form.make(Seed=seed)

@@ -31,15 +31,11 @@ def test_distance_is_in_decibels():
     assert helpers.distance(clip, clip, RATE) == 0
     assert helpers.distance(clip, 0.5 * clip, RATE) == pytest.approx(6.02, abs=0.01)
     assert helpers.distance(clip, torch.tensor(-clip)[None], RATE) == pytest.approx(0, abs=1e-4)  # phase is not heard
-    with pytest.raises(ValueError, match="100 and 99 samples: cut"):
-        helpers.distance(clip[:100], clip[:99], RATE)
 
 
 def test_seed_spread_is_the_median_of_all_pairs():
     clips = [noise(0), 0.5 * noise(0), 0.25 * noise(0)]  # 6, 6 and 12 dB apart
     assert helpers.inter_seed_distance(clips, RATE) == pytest.approx(6.02, abs=0.01)
-    with pytest.raises(ValueError, match="clips holds 1"):
-        helpers.inter_seed_distance(clips[:1], RATE)
 
 
 def test_hiss_raises_the_noise_floor():
@@ -64,10 +60,3 @@ def test_a_score_does_not_change_from_call_to_call(pocket):
     long = np.tile(np.concatenate([noise(0), np.sin(2 * np.pi * 500 * TIME)]), 4)  # the encoder takes 6 s of it
     first, *others = (helpers.clap_scores(pocket, "a bird", [long])[0] for _ in range(3))
     assert others == [first, first]
-
-
-def test_no_clips_and_several_prompts_have_no_score(pocket):
-    with pytest.raises(ValueError, match="clips is empty"):
-        helpers.clap_scores(pocket, "a bird", [])
-    with pytest.raises(TypeError, match="must be one text"):
-        helpers.clap_scores(pocket, ["rain", "church bells ringing"], [noise(0), noise(1)])

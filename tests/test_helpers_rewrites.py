@@ -1,22 +1,9 @@
 import pytest
 import torch
 
-from helpers.rewrites import T5_TOKENS, LeanText, PartGuidance, vocoder_in_2d
+from helpers.rewrites import T5_TOKENS, LeanText, PartGuidance
 
 NEGATIVE = "Low quality, average quality."
-
-
-def test_the_vocoder_in_2d_takes_single_and_batched_mels_and_leaves_the_other_as_it_is(pocket):
-    mel, layers = torch.randn(2, 12, 64), [type(layer) for layer in pocket.vocoder.modules()]
-    twin = vocoder_in_2d(pocket.vocoder)
-    with torch.no_grad():
-        for mels in (mel, mel[0]):
-            assert torch.allclose(twin(mels), pocket.vocoder(mels), atol=1e-4)
-    assert [type(layer) for layer in pocket.vocoder.modules()] == layers
-    assert twin.dtype == pocket.vocoder.dtype and type(twin) is type(pocket.vocoder)
-    assert not any(type(layer) in (torch.nn.Conv1d, torch.nn.ConvTranspose1d) for layer in twin.modules())
-    kernels = [layer.weight for layer in twin.modules() if isinstance(layer, torch.nn.Conv2d)]
-    assert kernels and all(kernel.is_contiguous(memory_format=torch.channels_last) for kernel in kernels)
 
 
 def test_lean_text_gives_the_same_vectors_and_comes_off_again(pocket):

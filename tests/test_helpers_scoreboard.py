@@ -53,8 +53,6 @@ def test_the_last_record_counts_the_others_stay_and_the_board_travels_in_a_file(
     assert found["scheduler swap"][2].startswith("lossy")
     assert found["half precision"][-1] == "not measured yet (lesson 4)"
     assert "half precision: not measured yet." in other.chart().alt
-    with pytest.raises(ValueError, match="nothing.jsonl holds no record"):
-        other.load(tmp_path / "nothing.jsonl")
 
 
 @pytest.mark.parametrize("broken", ["{", "[]", "3", '{"rung": "SDPA"}', "\x00\x01", ""])
@@ -85,11 +83,6 @@ def test_records_of_another_machine_are_marked(board):
     found = rows(board)
     assert "**not comparable:** other machine (Linux, Z80, 1 CPUs)" in found["half precision"][-1]
     assert "other checkpoint (pocket)" in found["SDPA"][-1]
-
-
-def test_an_unknown_rung_is_refused(board):
-    with pytest.raises(ValueError, match="rung is 'sdpa', but must be one of 'SDPA'"):
-        board.record("sdpa", PAIRS, PIPE, True, *MOVED)
 
 
 @pytest.mark.parametrize(
