@@ -13,13 +13,10 @@ baseline's usual step. The ratio is the median over the repeats of that time ove
 import argparse
 import copy
 import gc
-import json
-import platform
 import statistics
 import sys
 import warnings
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 
 import diffusers
@@ -28,7 +25,7 @@ from diffusers.models.attention_processor import AttnProcessor
 from tqdm.auto import tqdm
 
 from benchmarks.official import build_pipeline
-from benchmarks.quality_against_steps import describe_machine, write
+from benchmarks.quality_against_steps import describe_machine, resume, versions, write
 from benchmarks.rungs import NEGATIVE, PROMPT, RUNGS, Setup
 from benchmarks.sound import Sound, say
 from helpers import best_device, half_dtype, load_pipeline, time_stages, unet_step
@@ -281,10 +278,9 @@ def main(arguments=None):
     path = given.json or RESULTS / f"ladder-{name}-{device.type}.json"
     part, cache = path.with_name(f"{path.name}.part"), path.with_name(f"{path.name}.clips.part")
     settings = {name: getattr(given, name) for name in ("steps", "repeats", "clips")}
-    packages = {package: version(package) for package in ("torch", "diffusers", "transformers")}
     results = {
         "machine": describe_machine(device),
-        "versions": {"python": platform.python_version(), **packages},
+        "versions": versions(),
         "checkpoint": name,
         "random_weights": given.checkpoint in SIZES,
         "settings": settings | {"prompt": PROMPT, "negative_prompt": NEGATIVE, "rungs": [rung.key for rung in rungs]},
@@ -292,13 +288,8 @@ def main(arguments=None):
         "caution": CAUTION,
     }
     ladder = Ladder(load, half, given.steps, given.repeats, given.clips, cache)
-    try:
-        found = json.loads(part.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        found = {}
-    if all(found.get(key) == value for key, value in results.items()):
-        ladder.rows = found["rows"]
-    else:
+    ladder.rows = resume(part, results).get("rows", [])
+    if not ladder.rows:
         cache.unlink(missing_ok=True)
     ladder.climb(rungs, save=lambda rows: write(part, results | {"rows": rows}))
     seconds = getattr(ladder.setup.pipe, "natural_length", SECONDS)

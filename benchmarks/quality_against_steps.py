@@ -91,6 +91,12 @@ def describe_machine(device):
     return {"cpu": processor(), "threads": torch.get_num_threads(), "device": gpu or device.type}
 
 
+def versions():
+    """The versions that a record names."""
+    packages = ("torch", "diffusers", "transformers")
+    return {"python": platform.python_version()} | {name: version(name) for name in packages}
+
+
 def fingerprint(folder):
     """The first digits of the SHA-256 of a checkpoint's weights: the same digits, the same sound."""
     digest = hashlib.sha256()
@@ -101,22 +107,7 @@ def fingerprint(folder):
 
 def counts(text):
     """Read numbers of steps such as "5,10,20"."""
-    steps = sorted({int(part) for part in text.split(",")})
-    if steps[0] < 1 or CROSS_CHECK_FACTOR * steps[-1] > 1000:
-        raise argparse.ArgumentTypeError(f"{text!r} is out of range: numbers from 1 to {1000 // CROSS_CHECK_FACTOR}")
-    return steps
-
-
-def between(least, most):
-    """Make a reader of whole numbers within limits, for `argparse`."""
-
-    def read(text):
-        value = int(text)
-        if not least <= value <= most:
-            raise argparse.ArgumentTypeError(f"{text!r} is out of range: a number from {least} to {most}")
-        return value
-
-    return read
+    return sorted({int(part) for part in text.split(",")})
 
 
 def main(arguments=None):
@@ -124,10 +115,14 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--checkpoint", default="pocket", help='as for helpers.load_pipeline; "pocket" by default')
     parser.add_argument("--json", type=Path, default=solvers.RECORD, help="the file to write")
-    parser.add_argument("--seeds", type=between(2, 100), default=4, help="clips of each prompt, 4 by default")
-    parser.add_argument("--prompts", type=between(1, len(PROMPTS)), default=3, help="3 by default")
+    parser.add_argument("--seeds", type=int, default=4, help="clips of each prompt, 4 by default")
+    parser.add_argument("--prompts", type=int, default=3, help="3 by default")
     parser.add_argument("--steps", type=counts, default=list(STEPS), help="such as 5,10,20")
     given = parser.parse_args(arguments)
+    finest = 1000 // CROSS_CHECK_FACTOR
+    steps_fit = 1 <= given.steps[0] <= given.steps[-1] <= finest
+    if given.seeds < 2 or not 1 <= given.prompts <= len(PROMPTS) or not steps_fit:
+        parser.error(f"--seeds must be 2 or more, --prompts from 1 to {len(PROMPTS)}, --steps from 1 to {finest}.")
 
     started = time.perf_counter()
     pipe = load_pipeline(given.checkpoint)
@@ -147,39 +142,38 @@ def main(arguments=None):
         "dtype": str(pipe.unet.dtype).removeprefix("torch."),
         "schedulers": {name: {"class": kind, **TRAILING, **extra} for name, (kind, extra) in SCHEDULERS.items()},
     }
-    versions = {name: version(name) for name in ("torch", "diffusers", "transformers")}
     results = {
-        "date": None,
         "machine": describe_machine(pipe.device),
-        "versions": {"python": platform.python_version(), **versions},
+        "versions": versions(),
         "checkpoint": {"name": given.checkpoint, "fingerprint": fingerprint(folder)},
         "settings": settings,
     }
     part = given.json.with_name(f"{given.json.name}.part")
-    measured, before = _read(part, results)
+    earlier = resume(part, results)
+    measured, spent = earlier.get("measured", []), earlier.get("seconds_spent", 0)
+    started -= spent
 
     total = given.prompts * given.seeds * (len(SCHEDULERS) * sum(given.steps) + sum(steps for _, steps in ends))
     with tqdm(total=total, initial=total * len(measured) // given.prompts, unit="step", desc="steps") as bar:
         for prompt in PROMPTS[len(measured) : given.prompts]:
             wanted = (schedulers, given.steps, seeds, seconds, *ends)
             measured.append(solvers.measure_prompt(pipe, prompt, *wanted, progress=bar.update))
-            spent = round(before + time.perf_counter() - started)
+            spent = round(time.perf_counter() - started)
             write(part, results | {"measured": measured, "seconds_spent": spent})
-    results |= {"date": datetime.now(UTC).date().isoformat(), "seconds_spent": spent, **solvers.summary(measured)}
+    date = datetime.now(UTC).date().isoformat()
+    results = {"date": date, **results, "seconds_spent": spent, **solvers.summary(measured)}
     write(part, results)
     part.replace(given.json)
     print(f"{given.json} written: {len(results['curve'])} points, {given.prompts * given.seeds} clips each.")
 
 
-def _read(part, results):
-    """What an earlier run with the same checkpoint and settings left behind: prompts measured, seconds spent."""
+def resume(part, settings):
+    """What a run that was stopped left in a file, if it had the same settings; otherwise nothing."""
     try:
         found = json.loads(part.read_text(encoding="utf-8"))
-        if all(found[key] == results[key] for key in ("machine", "versions", "checkpoint", "settings")):
-            return found["measured"], found["seconds_spent"]
-    except (OSError, ValueError, KeyError):
-        pass
-    return [], 0
+    except (OSError, ValueError):
+        return {}
+    return found if all(found.get(key) == value for key, value in settings.items()) else {}
 
 
 def write(path, results):

@@ -54,6 +54,8 @@ class AudioLDM2Pipeline(diffusers.AudioLDM2Pipeline):
         texts = [prompt] if isinstance(prompt, str) else prompt
         if texts is not None and (len(texts) == 0 or any(isinstance(t, str) and not t.strip() for t in texts)):
             raise ValueError(f"prompt is {prompt!r}, but must say something, such as 'rain on a tin roof'.")
+        if texts is not None:
+            _warn_of_cut(texts, [self.tokenizer, self.tokenizer_2])
         if transcription is not None and not isinstance(self.text_encoder_2, VitsModel):
             raise ValueError(
                 f"transcription is {transcription!r}, which only a checkpoint for speech reads: "
@@ -90,6 +92,22 @@ class AudioLDM2Pipeline(diffusers.AudioLDM2Pipeline):
             return "pipe.enable_model_cpu_offload()"
         seconds = audio_length_in_s or self.natural_length
         return f"audio_length_in_s={min(seconds / 2, self.natural_length):.3g} in place of {seconds:.3g}"
+
+
+def _warn_of_cut(texts, tokenizers):
+    """Name the words of a prompt that an encoder will not see: the libraries speak of indexing errors."""
+    for text in texts:
+        kept = len(text)
+        for tokenizer in tokenizers:
+            spans = tokenizer(
+                text, truncation=True, max_length=tokenizer.model_max_length, return_offsets_mapping=True
+            ).offset_mapping
+            kept = min(kept, max(end for _, end in spans))
+        if text[kept:].strip():
+            warnings.warn(
+                f"The prompt is too long: its end {text[kept:].strip()!r} is not used; say it in fewer words.",
+                stacklevel=4,
+            )
 
 
 def _warn_of_used(generator):

@@ -96,3 +96,11 @@ def test_far_too_long_a_clip_is_warned_of(pocket, monkeypatch):
     with pytest.raises(ZeroDivisionError), pytest.warns(UserWarning, match="60.*far above the 5.12 s") as caught:
         pocket("rain", audio_length_in_s=60)
     assert caught[0].filename == __file__
+
+
+def test_words_beyond_the_limit_are_named(pocket):
+    kept, dropped = "birds sing in the rain " * 5, "and a samba band drums on the beach " * 20
+    with pytest.warns(UserWarning, match="too long.*a samba band drums on the beach' is not used") as caught:
+        pocket(**(CALL | {"prompt": kept + dropped, "num_inference_steps": 1}))
+    (warned,) = [one for one in caught if "too long" in str(one.message)]
+    assert kept.strip() not in str(warned.message) and warned.filename == __file__

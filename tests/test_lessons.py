@@ -1,10 +1,10 @@
 """Every lesson keeps its word: exercises refuse the stub and take the solution; without its change a proof fails.
 
-nbmake runs each notebook as a learner does. Here it runs once more, with the folded solution behind each exercise, and
+nbmake runs each notebook as a learner does. Here it runs once more, with the solved cell behind each exercise, and
 at the end, in the same Jupyter kernel, what undoes each change and then the proofs.
 """
 
-import ast
+import copy
 import hashlib
 import os
 from pathlib import Path
@@ -16,7 +16,7 @@ from lessons import NOTEBOOKS, cells, each, shrunk
 from nbclient import NotebookClient
 
 from tools.execute import ROOT
-from tools.handouts import SOLUTION
+from tools.handouts import handout
 
 ON_OFFICIAL_LAYOUT = ("01_", "07_")  # those that look at the components themselves
 # Where the full-size layout is kept between runs: 4.5 GB.
@@ -24,18 +24,12 @@ KEPT = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "audiold
 
 
 def solve(notebook):
-    """Put behind each exercise its check after the folded solution; return pairs of these cells."""
-    added, pairs, text = [], [], ""
-    for cell in notebook.cells:
-        added.append(cell)
-        if cell.cell_type == "markdown":
-            text = cell.source
-        elif cell.id.startswith("exercise-"):
-            solution = SOLUTION.search(text)[1]
-            check = "\n".join(cell.source.splitlines()[ast.parse(cell.source).body[0].end_lineno :])
-            added.append(nbformat.v4.new_code_cell(solution + check))
-            pairs.append((cell, added[-1]))
-    notebook.cells = added
+    """Put behind each exercise its cell of the solved handout; return pairs of these cells."""
+    solved = cells(handout(copy.deepcopy(notebook), solved=True), "exercise-")
+    pairs = list(zip(cells(notebook, "exercise-"), solved, strict=True))
+    for stub, answer in pairs:
+        notebook.cells.insert(notebook.cells.index(stub) + 1, answer)
+        answer.id = f"solved-{stub.id}"
     return pairs
 
 

@@ -5,10 +5,9 @@ Run by `pytest -m site tests/test_site.py`. The pages are opened where Playwrigh
 
 import base64
 import io
-import re
 import subprocess
 import sys
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 import pytest
 import soundfile
@@ -66,18 +65,14 @@ def test_it_is_small_and_has_a_page_for_each_lesson_and_document(site, pages):
     assert sum(path.stat().st_size for path in site.rglob("*") if path.is_file()) < MEGABYTES * 1e6
 
 
-def test_every_link_within_the_site_leads_somewhere_and_nothing_is_loaded_from_another_server(site, pages):
-    for path, page in pages.items():
+def test_nothing_is_loaded_from_another_server_and_no_link_leads_to_the_placeholder_of_the_address(pages):
+    for path, page in pages.items():  # that links within the site lead somewhere, Sphinx tells by its warnings
         for tag in page.select("[href], [src]"):
             link = tag.get("href") or tag["src"]
             target = urlsplit(link)
             if target.scheme or target.netloc:
                 assert tag.name == "a" or target.scheme == "data", f"{path.name} loads {link}"
-                assert "OWNER/REPOSITORY" not in link, f"{path.name} links to the placeholder of the address"
-            elif target.path:
-                assert (path.parent / unquote(target.path)).exists(), f"{path.name}: {link}"
-    for sheet in site.rglob("*.css"):
-        assert not re.search(r"(url\(|@import)\s*[\"']?(https?:)?//", sheet.read_text("utf-8")), sheet.name
+                assert "OWNER/REPOSITORY" not in link, path.name
 
 
 def test_players_hold_their_clips_without_loss_and_pictures_have_a_text(lessons):
@@ -122,10 +117,9 @@ def test_it_deletes_no_folder_that_is_no_site(tmp_path):
     assert (tmp_path / "thesis.txt").exists()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1280])
-def test_in_a_browser(site, chromium, width, scheme):
-    tab = chromium.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
+def test_in_a_browser(site, chromium, width):
+    tab = chromium.new_page(viewport={"width": width, "height": 800})
     requests, errors = [], []
     tab.on("request", lambda request: requests.append(request.url))
     tab.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
@@ -134,12 +128,7 @@ def test_in_a_browser(site, chromium, width, scheme):
         tab.goto((site / f"{name}.html").as_uri())
         assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{name} is wider than the screen"
         assert tab.evaluate("[...document.images].every(i => i.complete && i.naturalWidth > 0)"), name
-    bright = tab.evaluate(
-        "getComputedStyle(document.body).backgroundColor.match(/\\d+/g).slice(0, 3).every(c => c > 127)"
-    )
-    assert bright == (scheme == "light")
     tab.goto((site / "notebooks" / f"{LESSONS[0]}.html").as_uri())
-    assert not tab.evaluate("document.querySelector('details:not(.hide) pre').checkVisibility()"), "a solution is open"
     played = tab.evaluate(
         "async () => { const a = document.querySelector('audio'); await a.play();"
         " await new Promise(done => setTimeout(done, 1000)); return a.currentTime; }"

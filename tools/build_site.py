@@ -84,11 +84,12 @@ def controls(model_id, state):
 
 
 def _control(model_id, state):
+    """Draw one of the kinds that helpers and notebooks use; any other leaves nothing."""
     model = state.get(model_id.removeprefix("IPY_MODEL_"))
     if model is None:
         return ""
     kind, own = model["model_name"].removesuffix("Model"), model["state"]
-    label, value = html.escape(str(own.get("description") or "")), own.get("value")
+    label, value = html.escape(own.get("description") or ""), own.get("value")
     if "children" in own:
         inside = "".join(_control(child, state) for child in own["children"])
         return f'<div class="{"row" if kind == "HBox" else "column"}">{inside}</div>'
@@ -98,24 +99,14 @@ def _control(model_id, state):
         return f"<span>{html.escape(value)}</span>"
     if kind == "Button":
         return f"<button disabled>{label}</button>"
-    if kind == "Checkbox":
-        return f"<label><input type='checkbox' disabled{' checked' * bool(value)}> {label}</label>"
     if kind.endswith("Progress"):
         return f"<span>{label}</span><progress value='{value}' max='{own['max']}'></progress>"
-    if kind == "Output":
-        return "".join(
-            output.get("data", {}).get("text/html") or f"<pre>{html.escape(output.get('text', ''))}</pre>"
-            for output in own["outputs"]
-        )
-    if "_options_labels" in own:
-        chosen = own["_options_labels"][own["index"]] if own.get("index") is not None else ""
+    if kind == "Dropdown":
+        chosen = own["_options_labels"][own["index"]] if own["index"] is not None else ""
         return f"<label>{label} <select disabled><option>{html.escape(chosen)}</option></select></label>"
-    if kind.endswith(("Text", "Textarea", "Slider")):
-        hint = html.escape(str(own.get("placeholder") or ""))
-        text = html.escape("" if value is None else str(value))
-        return (
-            f'<label>{label} <input disabled aria-label="{label or hint}" value="{text}" placeholder="{hint}"></label>'
-        )
+    if kind.endswith("Text"):
+        text, hint = html.escape(str(value)), html.escape(own.get("placeholder") or "")
+        return f'<label>{label} <input disabled value="{text}" placeholder="{hint}"></label>'
     return ""
 
 

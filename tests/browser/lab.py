@@ -37,11 +37,6 @@ def output(page, code):
     return cell.locator(".jp-Cell-outputArea")
 
 
-def focused(page):
-    """The name of what the keyboard would act on."""
-    return page.evaluate("(e => e.innerText || e.labels?.[0]?.innerText || e.tagName)(document.activeElement)").strip()
-
-
 def run_code(page, code):
     """Add a cell at the end by the keyboard, run it, and wait for its end."""
     page.locator(".jp-Cell").last.click()
