@@ -7,7 +7,7 @@ import nbformat
 import pytest
 from packaging.requirements import Requirement
 
-from tools import address, handouts, lesson_metrics, library_sets, strip_outputs
+from tools import address, handouts, lesson_metrics, library_sets
 from tools.execute import ROOT, notebooks, seconds
 
 PLACEHOLDER, REAL = "https://github.com/OWNER/REPOSITORY", "https://github.com/Someone/course"
@@ -90,9 +90,3 @@ def test_seconds_of_an_executed_notebook():
     ran = notebook(("one", "1"), ("two", "2"))
     ran.cells[0].metadata["execution"] = times
     assert seconds(ran) == 2.25
-
-
-def test_outputs_are_stripped():
-    ran = notebook(("one", "1"))
-    ran.cells[0].execution_count, ran.cells[0].outputs = 1, [nbformat.v4.new_output("stream", text="1")]
-    assert strip_outputs.stripped(ran) and not strip_outputs.stripped(ran)
