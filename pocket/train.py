@@ -17,7 +17,8 @@ PLAN = [
     ["train_vae --phase autoencoder", "train_clap"],
     ["train_vae --phase texture", "judge"],
     ["train_diffusion", "train_vocoder"],
-    ["train_vocoder --after-vae"],
+    ["train_vocoder --phase after-vae"],
+    ["train_vocoder --phase chirps"],
     ["train_clap --audio-only"],
 ]
 # Large tensors are kept for reuse instead of being handed back to the system after every step: a quarter faster here.

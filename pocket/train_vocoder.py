@@ -5,8 +5,10 @@ being more periodic than the real sound makes it use the small random changes of
 noise. Beside it stand the usual spectral losses: multi-resolution STFT after Yamamoto et al., Parallel WaveGAN, 2020,
 and mel after Kong et al., HiFi-GAN, 2020.
 
-Two phases: first on the mels of real clips, then, when the VAE is trained, on mels that went through the VAE as well,
-because that is what the vocoder will be given.
+Three phases: first on the mels of real clips, then, when the VAE is trained, on mels that went through the VAE as well,
+because that is what the vocoder will be given. By then it draws the chirps of birds and crickets as noise of the right
+loudness and height: where only magnitudes count, a tone in the wrong phase is no better. So the third phase asks for
+the waveform itself, which `pocket.sounds` fixes, by its correlation above 1.8 kHz.
 
 The convolutions are trained as two-dimensional ones over a height of one: the same numbers, about twice as fast in
 bfloat16 on a CPU.
@@ -24,11 +26,13 @@ from tqdm.auto import trange
 from pocket import dataset
 from pocket.architecture import load_or_build, save_components
 from pocket.features import MEL_BINS, log_mel
-from pocket.sounds import HOP
+from pocket.sounds import HOP, KINDS, SAMPLE_RATE, Clip, synthesise
 from pocket.stage import learning_rate, mixed_precision, run
 from pocket.train_diffusion import cached_latents
 
 CLIPS, CROP, BATCH, DECODED = 5000, 48, 8, 2000
+PHASES = {"real": 3500, "after-vae": 4400, "chirps": 3500}  # and the steps of each
+HIGH = 1800  # Hz: above it lie the chirps, and little else that is in tune with the frames
 
 
 class TrainableVocoder(nn.Module):
@@ -124,11 +128,52 @@ def repetition(waveform):
     return (both[..., lags] / (both[..., :1] + 1e-6)).abs().amax(-1)
 
 
-def batch_of_clips(waveforms, mels, chances, seed):
-    """Random crops on frame edges: mels (BATCH, CROP, 64) and waveforms (BATCH, CROP * 256)."""
+def high_passed(waveform):
+    """What lies above `HIGH`, shape (batch, samples)."""
+    spectrum = torch.fft.rfft(waveform, 2 * waveform.shape[1])
+    spectrum[:, : 2 * waveform.shape[1] * HIGH // SAMPLE_RATE] = 0
+    return torch.fft.irfft(spectrum)[:, : waveform.shape[1]]
+
+
+def correlation(generated, real):
+    """How alike two waveforms are above `HIGH` whatever their loudness, shape (batch,): one where they agree."""
+    a, b = high_passed(generated), high_passed(real)
+    return (a * b).sum(1) / (a.norm(dim=1) * b.norm(dim=1) + 1e-2)
+
+
+def random_chirps(rng):
+    """Birds or crickets, half of the time with another sound: what is heard, and the chirps in it, shape (40960,)."""
+    frames = 160
+    chirps = synthesise(rng, Clip(str(rng.choice(("birds", "crickets"))), None, "high"), frames)
+    heard = chirps
+    if rng.random() < 0.5:
+        other = synthesise(rng, Clip(str(rng.choice(KINDS)), None, "high"), frames)
+        level, other_level = rng.uniform(0.2, 1, 2).astype(np.float32)
+        chirps = level * chirps
+        heard = chirps + other_level * other
+    peak = max(1, np.abs(heard).max() / 0.9)
+    return heard / peak, chirps / peak
+
+
+def batch_of_chirps(count, seed):
+    """Crops that hold chirps: mels (count, CROP, 64), waveforms and the chirps in them (count, CROP * 256)."""
+    rng = np.random.default_rng(seed)
+    mels, waves, chirps = [], [], []
+    for _ in range(count):
+        heard, alone = random_chirps(rng)
+        loudness = np.convolve(alone.reshape(-1, HOP).std(1), np.ones(CROP), "valid")
+        start = int(rng.choice(len(loudness), p=loudness / loudness.sum()))
+        mels.append(log_mel(torch.from_numpy(heard)[None])[0, start : start + CROP])
+        for crops, sound in ((waves, heard), (chirps, alone)):
+            crops.append(torch.from_numpy(sound[start * HOP : (start + CROP) * HOP]))
+    return torch.stack(mels), torch.stack(waves), torch.stack(chirps)
+
+
+def batch_of_clips(waveforms, mels, chances, count, seed):
+    """Random crops on frame edges: mels (count, CROP, 64) and waveforms (count, CROP * 256)."""
     rng = np.random.default_rng(seed)
     chances = chances[: len(mels)] / chances[: len(mels)].sum()
-    rows, starts = rng.choice(len(mels), BATCH, p=chances), rng.integers(0, mels.shape[1] - CROP + 1, BATCH)
+    rows, starts = rng.choice(len(mels), count, p=chances), rng.integers(0, mels.shape[1] - CROP + 1, count)
     pairs = list(zip(rows, starts, strict=True))
     mel = torch.from_numpy(np.stack([mels[r, s : s + CROP] for r, s in pairs])).float()
     wave = np.stack([waveforms[r, s * HOP : (s + CROP) * HOP] for r, s in pairs])
@@ -150,27 +195,46 @@ def decoded_mels(pipe, mels):
     return np.load(path, mmap_mode="r")
 
 
-def train(steps, repetition_weight, after_vae):
-    """Run one phase and write the vocoder into the checkpoint."""
+@torch.no_grad()
+def through_vae(pipe, mels):
+    """Mels as the VAE gives them back, shape (batch, frames, 64)."""
+    return pipe.vae.decode(pipe.vae.encode(mels[:, None]).latent_dist.sample()).sample[:, 0]
+
+
+def train(phase, steps, repetition_weight=5.0):
+    """Run one of `PHASES` and write the vocoder into the checkpoint."""
     torch.manual_seed(0)
     waveforms, mels, clips = dataset.load(dataset.TRAINING, CLIPS)
     pipe = load_or_build()
-    phase = 1 if after_vae else 0
-    if not after_vae:
+    if phase == "real":
         some = mels[:500].astype(np.float32).reshape(-1, MEL_BINS)
         pipe.vocoder.mean.copy_(torch.from_numpy(some.mean(0)))
         pipe.vocoder.scale.copy_(torch.from_numpy(some.std(0)))
-    sources = [decoded_mels(pipe, mels), mels] if after_vae else [mels]
+    sources = [decoded_mels(pipe, mels), mels] if phase == "after-vae" else [mels]
     model = TrainableVocoder(pipe.vocoder)
-    if not after_vae:
+    if phase == "real":
         for layer in model.layers.values():
             layer.reset_parameters()  # the class starts with weights so small that nothing would be heard for long
-    # Narrow high tones are the hardest and little of the sound; they come up more often.
-    chances = np.array([5.0 if clip.kinds & {"tone", "birds", "crickets"} else 1.0 for clip in clips])
+    # What is hard to draw and little of the sound comes up more often.
+    weights = {"tone": 5.0, "frogs": 3.0} if phase == "chirps" else dict.fromkeys(("tone", "birds", "crickets"), 5.0)
+    chances = np.array([max(weights.get(kind, 1.0) for kind in clip.kinds) for clip in clips])
     optimiser = torch.optim.AdamW(model.parameters(), betas=(0.8, 0.99), weight_decay=0)
 
     def step(i):
-        mel, real = batch_of_clips(waveforms, sources[i % len(sources)], chances, (20 + phase, i))
+        torch.manual_seed(i)
+        seed, source = (20 + list(PHASES).index(phase), i), sources[i % len(sources)]
+        if phase == "chirps":  # half of the batch, and what came through the VAE every other time
+            few = BATCH // 2
+            parts = batch_of_chirps(few, seed), batch_of_clips(waveforms, source, chances, BATCH - few, seed)
+            mel, real, chirps = *map(torch.cat, zip(*(part[:2] for part in parts), strict=True)), parts[0][2]
+            mel = through_vae(pipe, mel) if i % 2 else mel
+            middle = slice(CROP // 4, 3 * CROP // 4)  # half as long, away from the ends that the VAE sees
+            mel, (real, chirps) = (
+                mel[:, middle],
+                (x.unflatten(1, (CROP, HOP))[:, middle].flatten(1) for x in (real, chirps)),
+            )
+        else:
+            mel, real = batch_of_clips(waveforms, source, chances, BATCH, seed)
         for group in optimiser.param_groups:
             group["lr"] = learning_rate(i, steps, 1e-3)
         generated = model(mel)
@@ -182,6 +246,10 @@ def train(steps, repetition_weight, after_vae):
         error = (generated - real).abs().mean(1) / (real.abs().mean(1) + 1e-3)
         shape = (of_real[:, 0] * error).mean()
         loss = spectral + 0.7 * mel_error + repetition_weight * buzz + 3 * shape
+        figures = {"spectral": spectral, "mel": mel_error, "buzz": buzz, "shape": shape}
+        if phase == "chirps":
+            figures["chirps"] = correlation(generated[: len(chirps)], chirps).mean()
+            loss = loss + 3 * (1 - figures["chirps"])
         optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 50.0)
@@ -189,16 +257,15 @@ def train(steps, repetition_weight, after_vae):
         if (i + 1) % 500 == 0 or i + 1 == steps:
             model.copy_to(pipe.vocoder)
             save_components(pipe, ["vocoder"])
-        return {"spectral": spectral.item(), "mel": mel_error.item(), "buzz": buzz.item(), "shape": shape.item()}
+        return {name: figure.item() for name, figure in figures.items()}
 
-    run(("vocoder", "vocoder-after-vae")[phase], steps, step, {"model": model, "optimiser": optimiser})
+    run(f"vocoder-{phase}", steps, step, {"model": model, "optimiser": optimiser})
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, help="3500, and 4400 in the second phase")
+    parser.add_argument("--phase", choices=PHASES, default="real")
+    parser.add_argument("--steps", type=int, help="by default 3500, 4400 and 3500 in the three phases")
     parser.add_argument("--repetition-weight", type=float, default=5.0)
-    parser.add_argument("--after-vae", action="store_true", help="the second phase")
     arguments = parser.parse_args()
-    steps = arguments.steps or (4400 if arguments.after_vae else 3500)
-    train(steps, arguments.repetition_weight, arguments.after_vae)
+    train(arguments.phase, arguments.steps or PHASES[arguments.phase], arguments.repetition_weight)

@@ -33,8 +33,9 @@ STAGES = {
     "texture": (lambda: train_vae.train("texture", 2), "vae"),
     "clap": (lambda: train_clap.train(2, audio_only=False), "text_encoder"),
     "diffusion": (lambda: train_diffusion.train(2), "unet"),
-    "vocoder": (lambda: train_vocoder.train(2, 2.5, after_vae=False), "vocoder"),
-    "vocoder after the VAE": (lambda: train_vocoder.train(2, 2.5, after_vae=True), "vocoder"),
+    "vocoder": (lambda: train_vocoder.train("real", 2), "vocoder"),
+    "vocoder after the VAE": (lambda: train_vocoder.train("after-vae", 2), "vocoder"),
+    "vocoder, chirps": (lambda: train_vocoder.train("chirps", 2), "vocoder"),
     "clap, audio only": (lambda: train_clap.train(2, audio_only=True), "text_encoder"),
 }
 
