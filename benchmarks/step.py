@@ -1,9 +1,10 @@
-"""Time one guided step of the UNet beside OpenVINO's, and say where it goes: `python -m benchmarks.step`.
+"""Time one guided step of the UNet, eager, ours and OpenVINO's, and say where it goes: `python -m benchmarks.step`.
 
 On the CPU, at official size with random weights. OpenVINO is an optional extra: pip install openvino.
 """
 
 import argparse
+import copy
 from types import SimpleNamespace
 
 import numpy as np
@@ -120,6 +121,7 @@ def main(arguments=None):
     except ImportError:
         print("OpenVINO is not installed, so it is not compared: pip install openvino.")
     limit = at_the_limit(unet.to(half), half)
+    steps["eager"] = ours(copy.deepcopy(unet), [], half)
     steps["ours"] = ours(unet, choose(given.rungs, unet.device)[1:], half)
     times = {name: [] for name in steps}
     for i in range(WARM_UP + given.repeats):

@@ -118,7 +118,7 @@ def test_a_step_is_timed_and_divided_into_kinds(setup, capsys, monkeypatch):
     monkeypatch.setattr(step, "official_unet", lambda device: setup.unet)
     step.main(["--repeats", "1", "--rungs", "channels-last"])
     printed = capsys.readouterr().out
-    assert "OpenVINO is not installed" in printed and "| convolutions |" in printed
+    assert "OpenVINO is not installed" in printed and "| eager | ours |" in printed and "| convolutions |" in printed
 
 
 def test_an_unknown_rung_is_refused():
