@@ -214,7 +214,10 @@ def _download(name):
     size = f"{facts.size / 1e9:.1f} GB" if facts.size else "some 4 GB"
     print(f"Downloading {name}: {size}, once (licence {LICENCE}).")
     try:
-        return Path(snapshot_download(name, revision=facts.revision, allow_patterns=_FILES))
+        folder = Path(snapshot_download(name, revision=facts.revision, allow_patterns=_FILES))
+        if constants.HF_HUB_OFFLINE:  # older hub clients then return an incomplete copy without a word
+            _check(folder)
+        return folder
     except Exception as error:  # the hub's own errors, those of the HTTP library below it, those of the disk
         reason = error.__cause__ or error  # the hub's client wraps what the server said
         code = getattr(getattr(reason, "response", None), "status_code", getattr(reason, "errno", None))

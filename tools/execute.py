@@ -105,7 +105,7 @@ def _fingerprint(notebook, mocked):
             digest.update(repr((cell.id, cell.source, mocked and cell.metadata.get("nbmake"))).encode())
     files = [*(ROOT / "notebooks").glob("*.py")]
     for folder in ("helpers", "pocket/checkpoint", "benchmarks/results"):
-        files += [file for file in (ROOT / folder).rglob("*.*") if "__pycache__" not in file.parts]
+        files += [file for file in (ROOT / folder).rglob("*.*") if file.suffix not in (".pyc", ".md")]
     for file in sorted(files):
         digest.update(file.relative_to(ROOT).as_posix().encode() + file.read_bytes())
     return digest.hexdigest()[:16]
