@@ -265,7 +265,7 @@ def train(phase, steps, repetition_weight=5.0):
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--phase", choices=PHASES, default="real")
-    parser.add_argument("--steps", type=int, help="by default 3500, 4400 and 3500 in the three phases")
+    parser.add_argument("--steps", type=int, help=f"by default those of the phase: {PHASES}")
     parser.add_argument("--repetition-weight", type=float, default=5.0)
     arguments = parser.parse_args()
     train(arguments.phase, arguments.steps or PHASES[arguments.phase], arguments.repetition_weight)
