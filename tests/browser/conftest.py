@@ -62,10 +62,14 @@ def server(folder):
             yield address
         finally:
             process.terminate()  # it ends its kernels
+            try:
+                process.wait(60)
+            except subprocess.TimeoutExpired:
+                process.kill()  # kernels end without it
 
 
 @pytest.fixture(scope="session")
-def opened(chromium, server, folder):
+def opened(server, chromium, folder):  # in this order, so that Chromium closes before JupyterLab ends
     """Opens a copy of a lesson, runs all of it, and gives its page; every lesson once."""
     pages = {}
 
