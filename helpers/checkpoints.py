@@ -155,7 +155,7 @@ def find_checkpoint(checkpoint="auto", device=None):
 
     Raises
     ------
-    ValueError, FileNotFoundError, NotADirectoryError, OSError
+    ValueError, RuntimeError, FileNotFoundError, NotADirectoryError, OSError
         As in `load_pipeline`.
     """
     device = check_device(device or best_device())

@@ -117,7 +117,7 @@ def half_and_reason(device):
     """Give the type of `half_dtype`, and the reason for it."""
     if device.type != "cpu":
         return torch.float16, "the GPU computes in it"
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()  # older versions of torch cannot tell
+    capabilities = torch.cpu.get_capabilities()
     for name in ("amx_bf16", "avx512_bf16", "sve_bf16", "bf16"):
         if capabilities.get(name):
             return torch.bfloat16, f"this CPU has {name} instructions"
@@ -161,8 +161,12 @@ def describe(device=None):
         name = str(device)
         free, total = psutil.virtual_memory().available, psutil.virtual_memory().total
     dtype, reason = half_and_reason(device)
-    versions = ", ".join(f"{package} {version(package)}" for package in ("torch", "diffusers", "transformers"))
     return (
         f"{name}: {free / GIB:.1f} of {total / GIB:.1f} GiB memory free; half precision: "
-        f"{str(dtype).removeprefix('torch.')} ({reason}); {torch.get_num_threads()} CPU threads; {versions}"
+        f"{str(dtype).removeprefix('torch.')} ({reason}); {torch.get_num_threads()} CPU threads; {libraries()}"
     )
+
+
+def libraries():
+    """The versions of torch, diffusers and transformers, in words."""
+    return ", ".join(f"{package} {version(package)}" for package in ("torch", "diffusers", "transformers"))

@@ -166,9 +166,5 @@ def clap_scores(pipe, prompt, clips):
     sound = extractor(beginnings, sampling_rate=target, return_tensors="pt")
     text_vector = clap.get_text_features(**text.to(clap.device))
     sound_vectors = clap.get_audio_features(input_features=sound.input_features.to(clap.device, clap.dtype))
-    return torch.cosine_similarity(_vectors(text_vector), _vectors(sound_vectors)).numpy()
-
-
-def _vectors(output):
-    """The embeddings: transformers 4 returns them bare, 5 within an output object."""
-    return getattr(output, "pooler_output", output).float().cpu()
+    text_vector, sound_vectors = (found.pooler_output.float().cpu() for found in (text_vector, sound_vectors))
+    return torch.cosine_similarity(text_vector, sound_vectors).numpy()

@@ -7,11 +7,11 @@ from matplotlib.patches import Patch
 
 from helpers.devices import GIB
 from helpers.quality import distance
-from helpers.spectrograms import Picture
+from helpers.spectrograms import BARS, Picture
 from helpers.stages import time_stages
 from helpers.tables import table
 
-_STEPS, _REST = {"color": "tab:blue"}, {"facecolor": "tab:orange", "edgecolor": "white", "hatch": "//"}
+_STEPS, _REST = BARS
 
 
 class Ladder:

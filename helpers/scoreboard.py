@@ -5,7 +5,6 @@ import os
 import platform
 import warnings
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 
 import torch
@@ -13,8 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from helpers.checkpoints import checkpoint_name
-from helpers.devices import GIB, processor
-from helpers.spectrograms import Picture
+from helpers.devices import GIB, libraries, processor
+from helpers.spectrograms import BARS, Picture
 from helpers.tables import table
 
 # The changes that are measured, and the lesson that measures each.
@@ -135,7 +134,7 @@ class Scoreboard:
                 said.append(f"{rung}: not measured yet.")
                 continue
             pairs = {"a clip": (entry["before"]["total"], entry["after"]["total"]), "a step": entry["official"]}
-            for place, (what, pair), colour in zip((y - 0.2, y + 0.2), pairs.items(), _BARS, strict=True):
+            for place, (what, pair), colour in zip((y - 0.2, y + 0.2), pairs.items(), BARS, strict=True):
                 if pair:
                     before, after = pair
                     ax.barh(place, 100 * after / before, height=0.36, **colour)
@@ -146,7 +145,7 @@ class Scoreboard:
         ax.set(xlabel="Time after the change (% of the time before it)", ylim=(len(RUNGS) - 0.4, -0.6))
         ax.set_xlim(0, 1.25 * max(100, ax.dataLim.x1))
         names = ("a clip on the checkpoint of the lesson", "one step at the official size")
-        handles = [Patch(label=name, **colour) for name, colour in zip(names, _BARS, strict=True)]
+        handles = [Patch(label=name, **colour) for name, colour in zip(names, BARS, strict=True)]
         figure.legend(handles=handles, loc="outside upper center", ncols=2)
         return Picture(figure, f"Bar chart of the time that is left after each change. {' '.join(said)}")
 
@@ -164,9 +163,6 @@ class Scoreboard:
         if bad:
             warnings.warn(f"{self.path}: {bad} of its lines are no records, and left out.", stacklevel=3)
         return found | self._unsaved
-
-
-_BARS = ({"color": "tab:blue"}, {"facecolor": "tab:orange", "edgecolor": "white", "hatch": "//"})
 
 
 def _row(rung, entry, elsewhere):
@@ -199,5 +195,4 @@ def _differences(entry, records):
 
 def _here():
     """The machine and the libraries of this process."""
-    versions = (f"{package} {version(package)}" for package in ("torch", "diffusers", "transformers"))
-    return {"machine": f"{platform.system()}, {processor()}, {os.cpu_count()} CPUs", "versions": ", ".join(versions)}
+    return {"machine": f"{platform.system()}, {processor()}, {os.cpu_count()} CPUs", "versions": libraries()}

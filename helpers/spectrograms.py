@@ -19,6 +19,7 @@ COLOURS, MARKERS = (
     ("tab:orange", "tab:blue", "black", "grey"),
     "soD^",
 )  # of curves; told apart without their colour, too
+BARS = {"color": "tab:blue"}, {"facecolor": "tab:orange", "edgecolor": "white", "hatch": "//"}  # of the two in a chart
 SKETCHES = Path(__file__).parent / "sketches"
 
 

@@ -1,5 +1,7 @@
 """The commands of the maintainers, without running a notebook."""
 
+import re
+import subprocess
 import sys
 import types
 
@@ -53,9 +55,11 @@ def test_the_citation_holds_only_a_real_address():
 
 
 def test_the_sets_stay_within_the_ranges():
-    wanted = {requirement.name: requirement.specifier for requirement in library_sets.requirements("test")}
+    wanted = {requirement.name: requirement.specifier for requirement in library_sets.requirements("lab", "test")}
     assert len(wanted) > 10
-    for pin in map(Requirement, (*library_sets.oldest(), *library_sets.COLAB, *library_sets.NEWEST)):
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    constraints = [line for line in lines if not line.startswith("#")]
+    for pin in map(Requirement, (*library_sets.oldest(), *library_sets.COLAB, *library_sets.NEWEST, *constraints)):
         version = next(iter(pin.specifier)).version.removesuffix(".*")
         assert pin.name == "ipython" or wanted[pin.name].contains(version), pin
     assert any(pin.startswith("torch==2.11") for pin in library_sets.oldest())
@@ -83,6 +87,16 @@ def test_handouts_for_learners_have_no_solutions():  # those with solutions run 
     task = "Do it.\n\n<details><summary>Solution</summary>\n\n```python\nanswer = 1\n```\n</details>"
     exercise = notebook(("exercises-text", task), ("exercise-1", "answer = None"))
     assert [cell.source for cell in handouts.handout(exercise, solved=False).cells] == ["Do it.", "answer = None"]
+
+
+def test_links_of_handouts_lead_somewhere(tmp_path):
+    subprocess.run([sys.executable, "tools/handouts.py", tmp_path], cwd=ROOT, check=True)
+    copies = [*tmp_path.rglob("*.ipynb")]
+    assert len(copies) == 2 * len(PATHS)
+    for copy in copies:
+        prose = "".join(cell.source for cell in nbformat.read(copy, 4).cells if cell.cell_type == "markdown")
+        for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", prose):
+            assert (copy.parent / target).exists(), f"{copy}: {target}"
 
 
 def test_seconds_of_an_executed_notebook():

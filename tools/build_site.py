@@ -4,8 +4,8 @@
     python tools/build_site.py
 
 writes docs/_site and says where its first page is. The notebooks are executed on the embedded checkpoint, one after
-the other (tools/execute.py); the next build executes only those whose code, helpers, checkpoint or libraries have
-changed. `--lessons 01 02` builds some of them, and `--mocked` runs them with the small parameters of the tests, to try
+the other (tools/execute.py); the next build executes only those for which something has changed that is named
+there. `--lessons 01 02` builds some of them, and `--mocked` runs them with the small parameters of the tests, to try
 the site itself in a few minutes.
 """
 

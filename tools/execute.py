@@ -1,12 +1,14 @@
 """Run notebooks and keep what they gave, for the site, the rehearsal and the table of minutes.
 
-An executed copy stays in .cache/executed, and is used until the notebook's code, the helpers, the checkpoint or the
-libraries change. `python tools/execute.py FOLDER [NAME ...]` copies the executed ones there, to be shown when
-a laptop fails. A NAME is the beginning of a file name, such as 03; by default all.
+An executed copy stays in .cache/executed, and is used until the notebook's code, the helpers, the checkpoint, the
+records in benchmarks/results, or torch, diffusers or transformers change. `python tools/execute.py FOLDER [NAME ...]`
+copies the executed ones there, to be shown when a laptop fails.
 """
 
+import argparse
 import hashlib
 import os
+import re
 import sys
 from datetime import datetime
 from importlib.metadata import version
@@ -86,6 +88,21 @@ def executed(path, mocked=False, cache=CACHE):
     return notebook
 
 
+def write(notebook, path, target):
+    """Write a copy of the notebook at `path`; its links to files that are no notebooks lead to them from there."""
+
+    def moved(link):
+        goal = (path.parent / link[1]).resolve()
+        return link[0] if goal.suffix == ".ipynb" else f"]({Path(os.path.relpath(goal, target.parent)).as_posix()}"
+
+    target = target.resolve()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source = re.sub(r"\]\((?!\w+:|#)([^)#]+)", moved, cell.source)
+    nbformat.write(notebook, target)
+
+
 def seconds(notebook):
     """Seconds that all cells of an executed notebook took."""
     total = 0.0
@@ -112,9 +129,11 @@ def _fingerprint(notebook, mocked):
 
 
 if __name__ == "__main__":
-    folder = Path(sys.argv[1])
-    for path in notebooks(*sys.argv[2:]):
-        target = folder / path.relative_to(ROOT / "notebooks")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        nbformat.write(executed(path), target)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path, help="for the copies")
+    parser.add_argument("names", metavar="NAME", nargs="*", help="beginning of a file name, such as 03; by default all")
+    given = parser.parse_args()
+    for path in notebooks(*given.names):
+        target = given.folder / path.relative_to(ROOT / "notebooks")
+        write(executed(path), path, target)
         print(target)

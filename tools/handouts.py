@@ -4,6 +4,7 @@ FOLDER/for_learners holds them without the folded solutions, FOLDER/solved with 
 Choose a folder inside the course's folder: there they find the helpers.
 """
 
+import argparse
 import ast
 import re
 import sys
@@ -12,7 +13,7 @@ from pathlib import Path
 import nbformat
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from tools.execute import ROOT, notebooks  # noqa: E402
+from tools.execute import ROOT, notebooks, write  # noqa: E402
 
 SOLUTION = re.compile(r"\s*<details>.*?```python\n(.*?)```.*?</details>", re.DOTALL)
 
@@ -32,9 +33,12 @@ def handout(notebook, solved):
 
 
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    given = parser.parse_args().folder
     for name, solved in {"for_learners": False, "solved": True}.items():
-        folder = Path(sys.argv[1]) / name
-        (folder / "deeper").mkdir(parents=True, exist_ok=True)
+        folder = given / name
         for path in notebooks():
-            nbformat.write(handout(nbformat.read(path, 4), solved), folder / path.relative_to(ROOT / "notebooks"))
+            target = folder / path.relative_to(ROOT / "notebooks")
+            write(handout(nbformat.read(path, 4), solved), path, target)
         print(folder)

@@ -83,6 +83,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--measured", metavar="MACHINE", help="renew the cells' seconds, measured on this machine")
     machine = parser.parse_args().measured
+    if machine and sys.platform != "linux":
+        parser.error("CPU time and memory are measured on Linux only.")
     if machine:
         paths = [path for path in notebooks() if path.stem in lessons()]
         record = {"date": f"{date.today()}", "machine": machine}

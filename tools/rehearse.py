@@ -4,6 +4,7 @@
 minutes that their cells take here are printed beside those that the schedule has for them.
 """
 
+import argparse
 import re
 import sys
 import tempfile
@@ -29,10 +30,9 @@ def notebook_of(what):
 
 
 if __name__ == "__main__":
-    plan = schedules().get(int(sys.argv[1]))
-    if plan is None:
-        sys.exit(f"There is no such schedule; there are {', '.join(map(str, schedules()))} minutes.")
-    for minutes, what in plan:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("minutes", type=int, choices=schedules(), help="in the heading of the schedule")
+    for minutes, what in schedules()[parser.parse_args().minutes]:
         if path := notebook_of(what):
             with tempfile.TemporaryDirectory() as fresh:
                 took = seconds(executed(path, cache=Path(fresh)))
