@@ -28,7 +28,7 @@ def draw(results):
     names = [row["rung"] + ("" if row["kept"] else " (not kept)") for row in rows]
     places = np.arange(len(rows))[::-1]
     figure = Figure(figsize=(11, 1.3 + 0.36 * len(rows)), layout="constrained")
-    clips, shares = figure.subplots(1, 2, sharey=True)
+    clips, shares = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
     for row, place in zip(rows, places, strict=True):
         colour = "tab:blue" if row["lossless"] else "tab:orange"
         style = {"color": colour} if row["kept"] else {"color": "none", "edgecolor": colour, "hatch": "//"}
@@ -48,11 +48,11 @@ def draw(results):
     sound = results["seconds_of_sound"]
     clips.axvline(sound, color="black", ls=":")
     clips.annotate(" real time", (sound, 1), xycoords=("data", "axes fraction"), va="bottom", fontsize="small")
-    clips.set(xscale="log", xlabel="time of one clip (s)", xlim=(None, 4 * max(row["clip"] for row in rows)))
+    clips.set(xscale="log", xlabel="time of one clip (s)", xlim=(None, 10 * max(row["clip"] for row in rows)))
     clips.set_yticks(places, names)
     shares.set(xlabel="share of the clip's time (%)", xlim=(0, 100))
     handles, labels = shares.get_legend_handles_labels()
-    shares.legend(handles[: len(COLOURS)], labels[: len(COLOURS)], ncols=4, loc="lower center", bbox_to_anchor=(0.5, 1))
+    figure.legend(handles[: len(COLOURS)], labels[: len(COLOURS)], ncols=4, loc="outside lower right")
     machine = results["machine"]
     device = machine["cpu"] if machine["device"] == "cpu" else machine["device"]
     weights = "random weights" if results["random_weights"] else "trained weights"
