@@ -3,7 +3,9 @@
 import re
 import subprocess
 import sys
+import tempfile
 import types
+from pathlib import Path
 
 import nbformat
 import pytest
@@ -89,14 +91,16 @@ def test_handouts_for_learners_have_no_solutions():  # those with solutions run 
     assert [cell.source for cell in handouts.handout(exercise, solved=False).cells] == ["Do it.", "answer = None"]
 
 
-def test_links_of_handouts_lead_somewhere(tmp_path):
-    subprocess.run([sys.executable, "tools/handouts.py", tmp_path], cwd=ROOT, check=True)
-    copies = [*tmp_path.rglob("*.ipynb")]
-    assert len(copies) == 2 * len(PATHS)
-    for copy in copies:
-        prose = "".join(cell.source for cell in nbformat.read(copy, 4).cells if cell.cell_type == "markdown")
-        for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", prose):
-            assert (copy.parent / target).exists(), f"{copy}: {target}"
+def test_links_of_handouts_lead_somewhere():
+    (ROOT / ".cache").mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=ROOT / ".cache") as folder:  # on the same drive of Windows as the course
+        subprocess.run([sys.executable, "tools/handouts.py", folder], cwd=ROOT, check=True)
+        copies = [*Path(folder).rglob("*.ipynb")]
+        assert len(copies) == 2 * len(PATHS)
+        for copy in copies:
+            prose = "".join(cell.source for cell in nbformat.read(copy, 4).cells if cell.cell_type == "markdown")
+            for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", prose):
+                assert (copy.parent / target).exists(), f"{copy}: {target}"
 
 
 def test_seconds_of_an_executed_notebook():
