@@ -8,6 +8,8 @@ import nbformat
 import pytest
 from lessons import NOTEBOOKS, cells, each
 
+from tools.execute import LINK
+
 WITH_PARAMETERS = [path for path in NOTEBOOKS if path.name != "check_your_machine.ipynb"]
 LESSONS = [path for path in NOTEBOOKS if re.match("[0-9][0-9]_", path.name) and not path.name.startswith("00_")]
 TOUR = nbformat.read(NOTEBOOKS[0], 4)
@@ -58,7 +60,7 @@ def test_a_lesson_has_exercises_and_a_change_that_can_be_undone(path):
 def test_prose_has_no_dead_link_and_no_measured_number(path):
     number = re.compile(r"\d[\d.,]*\s*((s|ms|seconds?|minutes?|times|x|GB|MB|GiB|dB|it/s|iterations)\b|%|×)")
     for cell in cells(nbformat.read(path, 4), kind="markdown"):
-        for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", cell.source):
+        for target in LINK.findall(cell.source):
             assert (path.parent / target).exists(), target
         for paragraph in re.sub(r"```.*?```", "", cell.source, flags=re.DOTALL).splitlines():
             quoted = "original" in paragraph or "2023 tutorial" in paragraph  # those figures are its own

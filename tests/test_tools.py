@@ -1,6 +1,5 @@
 """The commands of the maintainers, without running a notebook."""
 
-import re
 import subprocess
 import sys
 import tempfile
@@ -12,7 +11,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from tools import address, handouts, lesson_metrics, library_sets
-from tools.execute import ROOT, notebooks, seconds
+from tools.execute import LINK, ROOT, notebooks, seconds
 
 PLACEHOLDER, REAL = "https://github.com/OWNER/REPOSITORY", "https://github.com/Someone/course"
 PATHS = notebooks()
@@ -99,7 +98,7 @@ def test_links_of_handouts_lead_somewhere():
         assert len(copies) == 2 * len(PATHS)
         for copy in copies:
             prose = "".join(cell.source for cell in nbformat.read(copy, 4).cells if cell.cell_type == "markdown")
-            for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", prose):
+            for target in LINK.findall(prose):
                 assert (copy.parent / target).exists(), f"{copy}: {target}"
 
 

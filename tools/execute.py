@@ -19,6 +19,7 @@ from nbclient import NotebookClient
 
 ROOT = Path(__file__).resolve().parents[1]
 CACHE = ROOT / ".cache" / "executed"
+LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)")  # in prose, to a file
 # Runs last: what the kernel and its processes have used. Linux counts memory in KiB; Windows has no `resource`.
 LAST = """
 import resource
@@ -88,19 +89,20 @@ def executed(path, mocked=False, cache=CACHE):
     return notebook
 
 
-def write(notebook, path, target):
-    """Write a copy of the notebook at `path`; its links to files that are no notebooks lead to them from there."""
+def write(notebook, path, folder):
+    """Write a copy of the notebook at `path`, whose links to other files lead there from it, and return its place."""
+    target = (folder / path.relative_to(ROOT / "notebooks")).resolve()
 
     def moved(link):
         goal = (path.parent / link[1]).resolve()
         return link[0] if goal.suffix == ".ipynb" else f"]({Path(os.path.relpath(goal, target.parent)).as_posix()}"
 
-    target = target.resolve()
     target.parent.mkdir(parents=True, exist_ok=True)
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
-            cell.source = re.sub(r"\]\((?!\w+:|#)([^)#]+)", moved, cell.source)
+            cell.source = LINK.sub(moved, cell.source)
     nbformat.write(notebook, target)
+    return target
 
 
 def seconds(notebook):
@@ -134,6 +136,4 @@ if __name__ == "__main__":
     parser.add_argument("names", metavar="NAME", nargs="*", help="beginning of a file name, such as 03; by default all")
     given = parser.parse_args()
     for path in notebooks(*given.names):
-        target = given.folder / path.relative_to(ROOT / "notebooks")
-        write(executed(path), path, target)
-        print(target)
+        print(write(executed(path), path, given.folder))

@@ -13,7 +13,7 @@ from pathlib import Path
 import nbformat
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from tools.execute import ROOT, notebooks, write  # noqa: E402
+from tools.execute import notebooks, write  # noqa: E402
 
 SOLUTION = re.compile(r"\s*<details>.*?```python\n(.*?)```.*?</details>", re.DOTALL)
 
@@ -37,8 +37,6 @@ if __name__ == "__main__":
     parser.add_argument("folder", type=Path)
     given = parser.parse_args().folder
     for name, solved in {"for_learners": False, "solved": True}.items():
-        folder = given / name
         for path in notebooks():
-            target = folder / path.relative_to(ROOT / "notebooks")
-            write(handout(nbformat.read(path, 4), solved), path, target)
-        print(folder)
+            write(handout(nbformat.read(path, 4), solved), path, given / name)
+        print(given / name)
