@@ -17,8 +17,9 @@ import diffusers
 import torch
 from tqdm.auto import tqdm
 
-from helpers import find_checkpoint, load_pipeline, solvers
+from helpers import find_checkpoint, load_pipeline
 from helpers.devices import processor
+from helpers.topics import schedulers as solvers
 
 STEPS = (5, 10, 15, 20, 30, 50, 100, 200)
 

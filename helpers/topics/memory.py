@@ -48,7 +48,7 @@ def peak_memory(code):
     MemoryError
         If there was not enough memory.
     """
-    paths = [str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH")]
+    paths = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH")]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths)), "PYTHONUTF8": "1"}
     child = subprocess.run([sys.executable, "-c", _CHILD], input=code.encode(), capture_output=True, env=environment)
     peaks, ended = re.findall(rb"^peak memory: (\d+) bytes", child.stdout, re.MULTILINE), child.returncode

@@ -10,7 +10,7 @@ from diffusers.hooks.group_offloading import ModuleGroup
 from matplotlib.figure import Figure
 
 from helpers.checkpoints import describe_components
-from helpers.spectrograms import Picture
+from helpers.pictures import Picture
 
 
 @dataclass
@@ -61,7 +61,7 @@ class OffloadLog:
 
         Returns
         -------
-        helpers.spectrograms.Picture
+        helpers.pictures.Picture
         """
         figure, total = Figure(figsize=(10, 5), layout="constrained"), sum(self.sizes.values()) / 1e6
         bars, sums = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
