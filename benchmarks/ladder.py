@@ -30,9 +30,9 @@ from benchmarks.rungs import NEGATIVE, PROMPT, RUNGS, Setup
 from benchmarks.sound import Sound, say
 from helpers import best_device, half_dtype, load_pipeline, measure, unet_step
 from helpers.devices import check_device
+from helpers.measuring import limits
 from helpers.official import SECONDS
 from helpers.tables import table
-from helpers.measuring import limits
 
 RESULTS = Path(__file__).parent / "results"
 SIZES = {"full-size": "base", "full-size-large": "large"}

@@ -203,8 +203,8 @@ class Rung:
     change : callable
         Given a `Setup`, and what a candidate says.
     stages : tuple of str
-        Those of `helpers.measuring.STAGES` whose work it changes. The times of the others differ by chance only, and decide
-        nothing.
+        Those of `helpers.measuring.STAGES` whose work it changes. The times of the others differ by chance only, and
+        decide nothing.
     candidates : dict of str to dict
         Ways to make a lossy change, as keyword arguments by name, in the order in which they are tried: the first that
         keeps the sound is taken. A lossless change has none.

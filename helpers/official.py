@@ -1,7 +1,7 @@
 """One denoising step, alone, and the official shapes of AudioLDM 2 to run it at, with random weights.
 
-How long a model takes depends on the shapes of its weights, not on their values: it is as fast as the real one, needs no
-download, and makes only noise. The shapes are those of the configurations of cvssp/audioldm2 and cvssp/audioldm2-large.
+How long a model takes depends on the shapes of its weights, not on their values: this one is as fast as the real one,
+needs no download, and makes only noise. The shapes are those of the configurations of cvssp/audioldm2 and cvssp/audioldm2-large.
 """
 
 import math
@@ -109,7 +109,7 @@ def fill(models):
 
 
 def free_memory(device):
-    """Count the bytes that this process can still take on a device; on a GPU, with those that torch keeps for itself."""
+    """Count the bytes that this process can still take on a device; on a GPU, with those that torch only keeps."""
     if device.type != "cuda":
         return psutil.virtual_memory().available
     kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)

@@ -1,4 +1,4 @@
-"""The report of a change: a clip here and a step at the official size, before and after, and what became of the sound."""
+"""The report of a change: a clip and a step at the official size, before and after, and what became of the sound."""
 
 from dataclasses import dataclass, field
 from typing import Any

@@ -123,7 +123,9 @@ class Scoreboard:
                 continue
             clip, step, sound = _read(records[rung])
             labels.append(f"{rung}\n({sound.verdict})")
-            for place, what, trial, colour in zip((y - 0.2, y + 0.2), ("a clip", "a step"), (clip, step), BARS):
+            for place, what, trial, colour in zip(
+                (y - 0.2, y + 0.2), ("a clip", "a step"), (clip, step), BARS, strict=True
+            ):
                 if trial:
                     before, after = trial.before.median, trial.after.median
                     ax.barh(place, 100 * after / before, height=0.36, **colour)

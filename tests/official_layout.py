@@ -32,7 +32,7 @@ def rename(folder):
 
 
 def write(folder, size="base", width=0.125):
-    """Write a checkpoint of `benchmarks.official_pipeline.build_pipeline`, whose arguments these are; return the folder.
+    """Write a checkpoint of `official_pipeline.build_pipeline`, whose arguments these are; return the folder.
 
     Random weights make noise, so beside them lies a yardstick that was not measured: that would only take time.
     """

@@ -5,9 +5,9 @@ import re
 import numpy as np
 import pytest
 import torch
+from helpers.stages import Stages
 
 import helpers
-from helpers.stages import Stages
 
 RATE = 16000
 CLIP = 0.5 * np.sin(np.arange(4000), dtype=np.float32)

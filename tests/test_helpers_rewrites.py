@@ -1,6 +1,5 @@
 import pytest
 import torch
-
 from helpers.rewrites import T5_TOKENS, LeanText, PartGuidance
 
 NEGATIVE = "Low quality, average quality."

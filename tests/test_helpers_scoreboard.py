@@ -4,11 +4,11 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from helpers.stages import StageComparison, Stages
+from helpers.timing import Comparison, Measurement
 
 import helpers
 from helpers import scoreboard
-from helpers.stages import StageComparison, Stages
-from helpers.timing import Comparison, Measurement
 
 BEFORE = Stages({"denoising": 20.0, "vocoder": 4.0}, unet_calls=200)
 AFTER = Stages({"denoising": 2.0, "vocoder": 2.0}, unet_calls=20)

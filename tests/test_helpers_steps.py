@@ -5,10 +5,10 @@ from types import SimpleNamespace
 import pytest
 import torch
 from diffusers.models.attention_processor import AttnProcessor
+from helpers.timing import Measurement
 
 import helpers
 from helpers import official, steps
-from helpers.timing import Measurement
 
 
 def test_a_step_has_the_shape_of_a_guided_step_of_the_pipeline(pocket):

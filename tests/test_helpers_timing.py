@@ -1,9 +1,9 @@
 import pytest
 import torch
+from helpers.stages import Stages
 
 import helpers
 from helpers import timing
-from helpers.stages import Stages
 
 CALL = dict(prompt="birds sing in the rain", num_inference_steps=3, audio_length_in_s=0.4)
 

@@ -24,7 +24,7 @@ def graphs():
 
 
 def start_cold():
-    """Forget all compiled code, in memory and on disk, so that the next first call takes as long as on a new machine."""
+    """Forget compiled code, in memory and on disk, so that the next first call takes as long as on a new machine."""
     _folders.append(tempfile.TemporaryDirectory(prefix="compiled-", ignore_cleanup_errors=True))
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = _folders[-1].name
     os.environ["TRITON_CACHE_DIR"] = str(Path(_folders[-1].name) / "triton")

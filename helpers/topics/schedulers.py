@@ -12,7 +12,6 @@ from tqdm.auto import tqdm
 
 from helpers.pictures import Picture
 from helpers.quality import clap_scores, distance
-from helpers.yardstick import NEARLY, SAME
 
 RECORD = Path(__file__).parents[1] / "records" / "quality_against_steps.json"
 BATCH = 4  # clips at once: more are no faster on two cores
