@@ -1,7 +1,8 @@
 """One denoising step, alone, and the official shapes of AudioLDM 2 to run it at, with random weights.
 
 How long a model takes depends on the shapes of its weights, not on their values: this one is as fast as the real one,
-needs no download, and makes only noise. The shapes are those of the configurations of cvssp/audioldm2 and cvssp/audioldm2-large.
+needs no download, and makes only noise. The shapes are those of the configurations of
+cvssp/audioldm2 and cvssp/audioldm2-large.
 """
 
 import math
