@@ -16,11 +16,11 @@ from tools.execute import notebooks  # noqa: E402
 
 # What the code of a cell is, by the beginning of its id; the longest that fits counts.
 KINDS = {
-    "aside": ("set-up", "parameters", "check", "widgets"),
+    "aside": ("set-up", "parameters"),
     "subject": (
         "load", "baseline", "change", "prepare", "choose", "default", "rows", "encode", "denoise", "decode", "whole",
         "seeds", "split", "script", "candidates", "kill", "resume", "vanilla",
-        "guidance-source",
+        "guidance-source", "check", "widgets",
     ),
     "measuring": (
         "measure", "report", "official", "break-even", "curve", "sweep", "weights", "stages", "cost", "pairs", "floors",
