@@ -167,7 +167,7 @@ def measure(variants, repeats=3, then=None, warm_up=True):
     TypeError
         If there is something that cannot be called.
     ValueError
-        If `repeats` is no positive whole number.
+        If `repeats` is no positive whole number, or there is no such variant.
 
     Examples
     --------
@@ -177,6 +177,8 @@ def measure(variants, repeats=3, then=None, warm_up=True):
     variants = as_pairs(variants)
     if isinstance(repeats, bool) or not isinstance(repeats, Integral) or repeats < 1:
         raise ValueError(f"repeats is {repeats!r}, but must be a whole number of 1 or more.")
+    if then is not None and then not in variants:
+        raise ValueError(f"then is {then!r}, but must be one of {', '.join(map(repr, variants))}.")
     trial = Trial({name: Timing() for name in variants})
     calls = {name: [] for name in variants}
     try:

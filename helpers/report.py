@@ -93,8 +93,15 @@ def report(change, clip, step=None, repeats=3, seeds=1, prediction=None, warm_up
     Returns
     -------
     Report
+
+    Raises
+    ------
+    TypeError
+        If a run calls no pipeline.
     """
     trial = measure(clip, repeats, warm_up=warm_up)
+    if trial.before.pipe is None or trial.after.pipe is None:
+        raise TypeError("Each run must call a pipeline and must return a clip, as in lambda: pipe(prompt).audios[0].")
     clips = {name: [timing.result] for name, timing in trial.variants.items()}
     if seeds > 1:
         pairs = as_pairs(clip)

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers.rewrites import PartGuidance
 
 from benchmarks import chart, ladder, rungs, sound, step
 from benchmarks.parts import Int8, ReusedCore
+from helpers.topics.rewrites import PartGuidance
 
 RECORDS = Path(__file__).parents[1] / "benchmarks" / "results"
 
