@@ -55,7 +55,7 @@ def peak_memory(code):
     last = (child.stderr.decode(errors="replace").strip().splitlines() or ["no message"])[-1]
     if ended in (-9, 137):
         raise MemoryError("The process was killed, most likely because memory ran out: make the clip shorter.")
-    if ended != 0 and re.search("MemoryError|OutOfMemory|allocate memory", last):
+    if ended != 0 and re.search("MemoryError|OutOfMemory|allocate memory|not enough memory", last):  # Linux, Windows
         raise MemoryError(f"Memory ran out: make the clip shorter. ({last})")
     if ended != 0 or not peaks:
         raise RuntimeError(f"The code failed in the fresh process (exit status {ended}): {last}")
