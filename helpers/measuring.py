@@ -179,25 +179,18 @@ def measure(variants, repeats=3, then=None, warm_up=True):
         raise ValueError(f"repeats is {repeats!r}, but must be a whole number of 1 or more.")
     if then is not None and then not in variants:
         raise ValueError(f"then is {then!r}, but must be one of {', '.join(map(repr, variants))}.")
-    trial = Trial({name: Timing() for name in variants})
-    calls = {name: [] for name in variants}
+    timings = {name: Timing() for name in variants}
     try:
         for name, pair in variants.items() if warm_up else ():
-            trial.variants[name].first = _turn(*pair).seconds
+            timings[name].first = _turn(Timing(), *pair).seconds[0]
         start = cpu_seconds()
         for turn in range(repeats):
             for name in list(variants)[:: -1 if turn % 2 else 1]:
-                calls[name].append(_turn(*variants[name]))
+                _turn(timings[name], *variants[name])
         _say_if_busy(start)
     finally:
         variants[then or list(variants)[-1]][0]()
-    for name, timing in trial.variants.items():
-        last = calls[name][-1]
-        timing.seconds = [call.seconds for call in calls[name]]
-        timing.peak_memory = max((call.peak for call in calls[name] if call.peak), default=None)
-        timing.result, timing.unet_calls, timing.pipe, timing.prompt = last.result, last.unet_calls, *last.pipe
-        timing.calls = [call.stages for call in calls[name] if call.stages]
-    return trial
+    return Trial(timings)
 
 
 def as_pairs(variants):
@@ -214,69 +207,50 @@ def as_pairs(variants):
     return pairs
 
 
-@dataclass
-class _Call:
-    """One timed call."""
-
-    seconds: float
-    peak: int | None
-    result: Any
-    stages: dict
-    unet_calls: int
-    pipe: tuple
-
-
-def _turn(setup, run):
-    """Set a variant up, then time one call of it."""
+def _turn(timing, setup, run):
+    """Set a variant up, then time one call of it, and add that to a `Timing`."""
     setup()
-    stages, seen = dict.fromkeys(STAGES, 0.0), []
     gpus = _gpus()
-    held = sum(torch.cuda.memory_allocated(gpu) for gpu in gpus)
+    others = sum(map(torch.cuda.memory_allocated, gpus))
     for gpu in gpus:
         torch.cuda.reset_peak_memory_stats(gpu)
-    with _watched_pipelines(stages, seen):
+    with _watched_pipelines(timing) as stages:
         start = clock()
-        result = run()
-        seconds = clock() - start
-    own = getattr(run, "models", None) or (_models(seen[0][0]) if seen else [])
-    held -= sum(p.nbytes for model in own for p in model.parameters() if p.device.type == "cuda")
-    peak = sum(map(torch.cuda.max_memory_allocated, gpus)) - max(held, 0) if gpus else None
-    if not seen:
-        return _Call(seconds, peak, result, {}, 0, (None, None))
-    stages["other"] = seconds - sum(stages.values())
-    return _Call(seconds, peak, result, stages, sum(calls for *_, calls in seen), seen[-1][:2])
-
-
-def _models(pipe):
-    return [model for model in pipe.components.values() if isinstance(model, torch.nn.Module)]
+        timing.result = run()
+        timing.seconds.append(clock() - start)
+    if timing.pipe is not None:
+        timing.calls.append(stages | {"other": timing.seconds[-1] - sum(stages.values())})
+    if gpus:
+        models = getattr(run, "models", timing.pipe.components.values() if timing.pipe is not None else ())
+        models = [model for model in models if isinstance(model, torch.nn.Module)]
+        others -= sum(p.nbytes for model in models for p in model.parameters() if p.device.type == "cuda")
+        peak = sum(map(torch.cuda.max_memory_allocated, gpus)) - max(others, 0)
+        timing.peak_memory = max(timing.peak_memory or 0, peak)
+    return timing
 
 
 @contextmanager
-def _watched_pipelines(stages, seen):
-    """While it lasts, add up the stages of every call of a pipeline, and note the pipeline, its prompt, its UNet calls.
+def _watched_pipelines(timing):
+    """While it lasts, add up the stages of all calls of a pipeline; note the pipeline, its prompt and its UNet calls.
 
     The GPU is waited for at every border between stages.
     """
-    original = diffusers.AudioLDM2Pipeline.__call__
+    original, seconds, timing.unet_calls = diffusers.AudioLDM2Pipeline.__call__, dict.fromkeys(STAGES, 0.0), 0
 
     @functools.wraps(original)
-    def watched(self, *args, **kwargs):
+    def watched(pipe, *args, **kwargs):
+        places = (pipe, "encode_prompt"), (pipe, "unet"), (pipe.vae, "decode"), (pipe, "mel_spectrogram_to_waveform")
         with ExitStack() as stack:
-            found = {
-                "text encoding": stack.enter_context(_timed(self, "encode_prompt")),
-                "denoising": stack.enter_context(_timed(self, "unet")),
-                "VAE decoding": stack.enter_context(_timed(self.vae, "decode")),
-                "vocoder": stack.enter_context(_timed(self, "mel_spectrogram_to_waveform")),
-            }
-            result = original(self, *args, **kwargs)
-        for name, stage in found.items():
-            stages[name] += stage.seconds
-        prompt = args[0] if args else kwargs.get("prompt")
-        seen.append((self, prompt, found["denoising"].calls))
+            stages = [stack.enter_context(_timed(*place)) for place in places]
+            result = original(pipe, *args, **kwargs)
+        for name, stage in zip(STAGES, stages, strict=False):
+            seconds[name] += stage.seconds
+        timing.pipe, timing.prompt = pipe, args[0] if args else kwargs.get("prompt")
+        timing.unet_calls += stages[1].calls
         return result
 
     with patch.object(diffusers.AudioLDM2Pipeline, "__call__", watched):
-        yield
+        yield seconds
 
 
 class _Timed:
