@@ -118,8 +118,9 @@ class Trial:
         return self.before.median / self.after.median
 
     def ratio(self):
-        """Say the speed-up and, within brackets, the range over the pairs."""
-        return f"{self.speedup:.3g}x ({span(self.pairs, 'x', 'pairs')})"
+        """Say the speed-up and, within brackets, the range over the pairs, beyond which a quotient of medians can lie."""
+        pairs = span(self.pairs, "x", "pairs")
+        return f"{self.speedup:.3g}x ({pairs if len(self.pairs) == 1 else f'pair by pair {pairs}'})"
 
     def __repr__(self):
         if len(self.variants) == 1:

@@ -85,7 +85,7 @@ def test_the_ratio_is_the_quotient_of_the_seconds_and_the_pairs_give_its_range(t
     found = helpers.measure({"a": takes(50, 2, 4, 8), "b": takes(10, 1, 1, 2)}, repeats=3)
     assert (found.before.first, found.after.first) == (50, 10)
     assert found.pairs == [2, 4, 4] and found.speedup == found.before.median / found.after.median == 4
-    assert repr(found) == "a: 4 s; b: 1 s; 4x (2x to 4x over 3 pairs)"
+    assert repr(found) == "a: 4 s; b: 1 s; 4x (pair by pair 2x to 4x over 3 pairs)"
 
 
 def test_a_measurement_reads_as_one_line():

@@ -43,8 +43,8 @@ def rows(board):
 def test_both_columns_are_kept(board):
     board.record(found(peaks=(2**30, 2**29)))
     clip, step, sound, memory, where = rows(helpers.Scoreboard(board.path))["SDPA"]
-    assert clip == "25 s → 4 s: 6.25x (5x to 7x over 3 pairs); steps 200 × 0.1 s → 20 × 0.1 s"
-    assert step == "4.5 s → 2 s: 2.25x (2x to 2.5x over 2 pairs)"
+    assert clip == "25 s → 4 s: 6.25x (pair by pair 5x to 7x over 3 pairs); steps 200 × 0.1 s → 20 × 0.1 s"
+    assert step == "4.5 s → 2 s: 2.25x (pair by pair 2x to 2.5x over 2 pairs)"
     assert sound == "nearly the same clip: 0.3 dB apart; another seed is 4.2 dB away (median of 20 pairs)"
     assert memory == "1.00 → 0.50" and where == "cpu, float32, pocket"
     assert "SDPA, a clip: 25 s before, 4 s after. SDPA, a step: 4.5 s before, 2 s after." in board.chart().alt
