@@ -121,7 +121,14 @@ def test_missing_vocabulary(copy, name):
     refused(FileNotFoundError, copy, copy / name, "fresh copy")
 
 
-@pytest.mark.parametrize("error", [MemoryError("not enough"), ImportError("no accelerate")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError("not enough"),
+        ImportError("no accelerate"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory"),
+    ],
+)
 def test_what_is_not_the_checkpoints_fault_keeps_its_own_words(monkeypatch, error):
     def fail(*args, **kwargs):
         raise error
