@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from helpers.spectrograms import Picture
+from helpers.pictures import Picture
 
 COLOURS = ("tab:grey", "tab:blue", "tab:orange", "black")  # of the stages
 
@@ -22,7 +22,7 @@ def draw(results):
 
     Returns
     -------
-    helpers.spectrograms.Picture
+    helpers.pictures.Picture
     """
     rows = [row for row in results["rows"] if "clip" in row]
     names = [row["rung"] + ("" if row["kept"] else " (not kept)") for row in rows]

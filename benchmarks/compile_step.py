@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 
 import torch
 
-from helpers import compiling
 from helpers.devices import best_device, processor
+from helpers.topics import compiling
 
 
 def main():
-    """Measure, print, and write benchmarks/results/compile-official.json."""
+    """Measure, print, and write helpers/records/compile-official.json."""
     gpu = best_device() == "cuda"
     mode = "reduce-overhead" if gpu else "default"
     found = compiling.measure_official(mode)
@@ -21,11 +21,10 @@ def main():
     content = {
         "date": datetime.now(UTC).date().isoformat(),
         "machine": f"{where}, torch {torch.__version__}, mode {mode!r}, float32",
-        "eager": {"first": found.before.first, "seconds": found.before.seconds},
-        "compiled": {"first": found.after.first, "seconds": found.after.seconds},
+        "trial": found.as_record(),
     }
     compiling.RECORD.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    print(f"{found!r}; first call {found.after.first:.0f} s")
+    print(f"{found}; first call {found.after.first:.0f} s")
 
 
 if __name__ == "__main__":

@@ -24,15 +24,15 @@ import torch
 from diffusers.models.attention_processor import AttnProcessor
 from tqdm.auto import tqdm
 
-from benchmarks.official import build_pipeline
+from benchmarks.official_pipeline import build_pipeline
 from benchmarks.quality_against_steps import describe_machine, resume, versions, write
 from benchmarks.rungs import NEGATIVE, PROMPT, RUNGS, Setup
 from benchmarks.sound import Sound, say
-from helpers import best_device, half_dtype, load_pipeline, time_stages, unet_step
+from helpers import best_device, half_dtype, load_pipeline, measure, unet_step
 from helpers.devices import check_device
+from helpers.measuring import limits
 from helpers.official import SECONDS
 from helpers.tables import table
-from helpers.timing import limits, run
 
 RESULTS = Path(__file__).parent / "results"
 SIZES = {"full-size": "base", "full-size-large": "large"}
@@ -81,7 +81,7 @@ class Ladder:
         self.kept = [(rung, rung.candidates.get(row.get("candidate"), {})) for rung, row in done if row["kept"]]
         self.setup = self.build("measured", self.kept)
         if self.kept:
-            self._first_clip()
+            self._clip()
             self.output = self.made
         for rung in tqdm(rungs[len(done) :], desc="ladder", unit="rung", initial=len(done), total=len(rungs)):
             self.rows.append(self._rung(rung))
@@ -138,23 +138,20 @@ class Ladder:
     def _timed_steps(self):
         return TIMED_STEPS if self.setup.steps > LONG else self.setup.steps
 
-    def _first_clip(self):
-        """Make the clip that warms up, and keep its latents and waveform."""
+    def _clip(self):
+        """Make a clip, and keep its latents and waveform."""
         call, latents = self.setup.call(steps=self._timed_steps), []
         audio = self.setup.pipe(**call, callback=lambda step, timestep, x: latents.append(x)).audios
         self.made = latents[-1], torch.from_numpy(audio)
 
     def _measure(self):
         """Time the clip as it is now, in turns with the baseline's step."""
-        pipe, timed = self.setup.pipe, self._timed_steps
-        first, _, _ = run(self._first_clip)
-        clips, steps, peaks = [], [], []
-        for _ in range(self.repeats):
-            steps.append(run(lambda: unet_step(self.baseline))[0])
-            _, peak, stages = run(lambda: time_stages(pipe, **self.setup.call(steps=timed)))
-            clips.append(stages.seconds | {"denoising": stages.seconds["denoising"] + stages.seconds["other"]})
+        timed = self._timed_steps
+        trial = measure({"the baseline's step": unet_step(self.baseline), "the clip": self._clip}, self.repeats)
+        steps, first, clips = trial.before.seconds, trial.after.first, []
+        for call in trial.after.calls:
+            clips.append(call | {"denoising": call["denoising"] + call["other"]})
             del clips[-1]["other"]  # the scheduler, at every step
-            peaks.append(peak)
         steady = statistics.median(sum(clip.values()) for clip in clips)
         for clip in clips:
             clip["denoising"] *= self.setup.steps / timed
@@ -171,7 +168,7 @@ class Ladder:
             "clip": statistics.median(totals),
             "clip_range": limits(totals),
             "cold_start": max(0.0, first - steady),
-            "peak_gpu_memory": peaks[-1],
+            "peak_gpu_memory": trial.after.peak_memory,
             "baseline_steps": steps,
             "ratio": statistics.median(ratios),
             "ratio_range": limits(ratios),

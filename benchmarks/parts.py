@@ -1,4 +1,4 @@
-"""Components that only the ladder needs; those that lessons use too are in `helpers.rewrites`."""
+"""Components that only the ladder needs; those that lessons use too are in `helpers.topics.rewrites`."""
 
 import torch
 import torch.ao.quantization.fx._decomposed  # registers the operations that `Int8` uses  # noqa: F401

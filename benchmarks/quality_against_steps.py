@@ -1,7 +1,7 @@
 """Measure how good a clip is after how many steps, for several schedulers.
 
-`python -m benchmarks.quality_against_steps` writes `results/quality_against_steps.json`, which lesson 6 draws. Stopped,
-it goes on at the next start with the prompt at which it was stopped.
+`python -m benchmarks.quality_against_steps` writes `quality_against_steps.json` among the helpers' records, which
+lesson 6 draws. Stopped, it goes on at the next start with the prompt at which it was stopped.
 """
 
 import argparse
@@ -17,8 +17,9 @@ import diffusers
 import torch
 from tqdm.auto import tqdm
 
-from helpers import find_checkpoint, load_pipeline, solvers
+from helpers import find_checkpoint, load_pipeline
 from helpers.devices import processor
+from helpers.topics import schedulers as topic
 
 STEPS = (5, 10, 15, 20, 30, 50, 100, 200)
 
@@ -114,7 +115,7 @@ def main(arguments=None):
     """Measure, and write the file; `arguments` are by default those of the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--checkpoint", default="pocket", help='as for helpers.load_pipeline; "pocket" by default')
-    parser.add_argument("--json", type=Path, default=solvers.RECORD, help="the file to write")
+    parser.add_argument("--json", type=Path, default=topic.RECORD, help="the file to write")
     parser.add_argument("--seeds", type=int, default=4, help="clips of each prompt, 4 by default")
     parser.add_argument("--prompts", type=int, default=3, help="3 by default")
     parser.add_argument("--steps", type=counts, default=list(STEPS), help="such as 5,10,20")
@@ -157,11 +158,11 @@ def main(arguments=None):
     with tqdm(total=total, initial=total * len(measured) // given.prompts, unit="step", desc="steps") as bar:
         for prompt in PROMPTS[len(measured) : given.prompts]:
             wanted = (schedulers, given.steps, seeds, seconds, *ends)
-            measured.append(solvers.measure_prompt(pipe, prompt, *wanted, progress=bar.update))
+            measured.append(topic.measure_prompt(pipe, prompt, *wanted, progress=bar.update))
             spent = round(time.perf_counter() - started)
             write(part, results | {"measured": measured, "seconds_spent": spent})
     date = datetime.now(UTC).date().isoformat()
-    results = {"date": date, **results, "seconds_spent": spent, **solvers.summary(measured)}
+    results = {"date": date, **results, "seconds_spent": spent, **topic.summary(measured)}
     write(part, results)
     part.replace(given.json)
     print(f"{given.json} written: {len(results['curve'])} points, {given.prompts * given.seeds} clips each.")

@@ -11,7 +11,7 @@ from diffusers.models.attention_processor import Attention, AttnProcessor, AttnP
 from torch import nn
 
 from benchmarks.parts import Int8, MatmulAttnProcessor, ReusedCore
-from helpers.rewrites import LeanText, PartGuidance, vocoder_in_2d
+from helpers.topics.rewrites import LeanText, PartGuidance, vocoder_in_2d
 
 PROMPT = "The sound of Brazilian samba drums with waves gently crashing in the background"
 NEGATIVE = "Low quality, average quality."
@@ -203,8 +203,8 @@ class Rung:
     change : callable
         Given a `Setup`, and what a candidate says.
     stages : tuple of str
-        Those of `helpers.time_stages` whose work it changes. The times of the others differ by chance only, and decide
-        nothing.
+        Those of `helpers.measuring.STAGES` whose work it changes. The times of the others differ by chance only, and
+        decide nothing.
     candidates : dict of str to dict
         Ways to make a lossy change, as keyword arguments by name, in the order in which they are tried: the first that
         keeps the sound is taken. A lossless change has none.

@@ -5,6 +5,7 @@ from tqdm.auto import tqdm
 
 from benchmarks.rungs import TRAILING, dpm
 from helpers import clap_scores
+from helpers.yardstick import SAME
 from pocket.captions import caption
 from pocket.evaluate import apart, first_choice
 from pocket.sounds import KINDS, Clip
@@ -13,7 +14,6 @@ BATCH = 4  # clips at once: as quick a clip as any larger number on two cores
 # A rung hurts the sound when more clips are lost to the judge, or more of the mean CLAP score, than this, and more than
 # chance makes: twice the standard error.
 LOST_CLIPS, LOST_CLAP = 1, 0.01
-LOSSLESS = 0.05  # of the inter-seed distance: half precision within it counts as lossless
 FEW_STEPS = 20  # of DPM++, for what does not depend on steps
 
 
@@ -53,8 +53,9 @@ class Sound:
             dpm(setup, FEW_STEPS, **TRAILING)
             made["few_steps"] = self.clips(setup, "few steps")
             made["other_seeds"] = self.clips(setup, "other seeds", [seed + 500 for seed in self.seeds])
-            with self.cache.open("wb") as file:
-                np.savez(file, **made)
+            part = self.cache.with_name(f"{self.cache.name}.npz")
+            np.savez(part, **made)
+            part.replace(self.cache)  # complete or not at all
         with np.load(self.cache) as made:
             self.reference, self.few_steps = made["reference"], made["few_steps"]
             self.inter_seed_distance = apart(self.few_steps, made["other_seeds"])
@@ -117,7 +118,7 @@ class Sound:
         self.prepare()
         dpm(setup, FEW_STEPS, **TRAILING)
         moved = apart(np.nan_to_num(self.clips(setup, "half precision")), self.few_steps)
-        passed = moved <= LOSSLESS * self.inter_seed_distance
+        passed = moved <= SAME * self.inter_seed_distance
         return {"distance": moved, "inter_seed_distance": self.inter_seed_distance, "passed": passed}
 
 

@@ -17,8 +17,8 @@ from benchmarks.ladder import choose
 from benchmarks.quality_against_steps import describe_machine
 from benchmarks.rungs import Setup
 from helpers import official_unet, unet_step
+from helpers.measuring import measure, span
 from helpers.tables import table
-from helpers.timing import run, span
 
 # Parts of the names that torch and OpenVINO give their operations; the first that fits counts.
 KINDS = {
@@ -28,7 +28,7 @@ KINDS = {
     "copies and layout": ("copy", "clone", "contiguous", "reorder", "transpose", "empty", "concat", "cat"),
     "norms, activations, sums": ("",),
 }
-WARM_UP, SIDE = 2, 2048  # steps; of the square matrices whose product shows the machine's limit
+SIDE = 2048  # of the square matrices whose product shows the machine's limit
 
 
 class _Step(torch.nn.Module):
@@ -48,7 +48,7 @@ def in_openvino(unet, half):
 
     seen = []
     hook = unet.register_forward_pre_hook(lambda _, *call: seen.append(call), with_kwargs=True)
-    unet_step(unet)
+    unet_step(unet)()
     hook.remove()
     ((args, texts),) = seen
     texts.pop("return_dict")
@@ -75,13 +75,14 @@ def ours(unet, rungs, half):
     torch._inductor.config.cpp.enable_kernel_profile = True  # names the kernels that inductor writes
     for rung in rungs:
         rung.change(setup)
+    step = unet_step(unet)
 
     def operations():
         with profile(activities=[ProfilerActivity.CPU]) as record:
-            unet_step(unet)
+            step()
         return [(event.key, event.self_cpu_time_total / 1e6) for event in record.key_averages()]
 
-    return lambda: unet_step(unet), operations
+    return step, operations
 
 
 def by_kind(operations):
@@ -97,9 +98,9 @@ def at_the_limit(unet, half):
     """Seconds that a step would take at the speed of a large matrix product."""
     known = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention_flops}
     with FlopCounterMode(display=False, custom_mapping=known) as counter:
-        unet_step(unet)
+        unet_step(unet)()
     a, b = (torch.randn(SIDE, SIDE).to(half) for _ in range(2))
-    return counter.get_total_flops() / (2 * SIDE**3) * min(run(lambda: a @ b)[0] for _ in range(8))
+    return counter.get_total_flops() / (2 * SIDE**3) * min(measure(lambda: a @ b, repeats=8).before.seconds)
 
 
 def _attention_flops(query, key, value, *args, out_shape=None, **kwargs):
@@ -123,11 +124,8 @@ def main(arguments=None):
     limit = at_the_limit(unet.to(half), half)
     steps["eager"] = ours(copy.deepcopy(unet), [], half)
     steps["ours"] = ours(unet, choose(given.rungs, unet.device)[1:], half)
-    times = {name: [] for name in steps}
-    for i in range(WARM_UP + given.repeats):
-        for name, (step, _) in steps.items():
-            seconds, _, _ = run(step)
-            times[name] += [seconds] if i >= WARM_UP else []
+    trial = measure({name: step for name, (step, _) in steps.items()}, given.repeats)
+    times = {name: timing.seconds for name, timing in trial.variants.items()}
     kinds = {name: by_kind(operations()) for name, (_, operations) in steps.items()}
     rows = [{"": kind} | {name: f"{found[kind]:.3f} s" for name, found in kinds.items()} for kind in KINDS]
     rows.append({"": "one step"} | {name: f"{np.median(some):.3f} s" for name, some in times.items()})

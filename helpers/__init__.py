@@ -11,14 +11,26 @@ from helpers.checkpoints import OFFICIAL, describe_components, find_checkpoint, 
 from helpers.devices import best_device, describe, half_dtype
 from helpers.exercises import check
 from helpers.listening import BlindTest
-from helpers.memory import peak_memory
-from helpers.official import official_unet
+from helpers.measuring import measure
+from helpers.official import official_unet, unet_step
 from helpers.panel import Panel
+from helpers.pictures import sketch
 from helpers.prediction import Prediction
-from helpers.quality import clap_scores, distance, inter_seed_distance, noise_floor
+from helpers.quality import clap_scores, distance, noise_floor
+from helpers.report import report
 from helpers.scoreboard import Scoreboard
-from helpers.spectrograms import plot_spectrogram, plot_spectrograms, sketch
-from helpers.stages import compare_stages, time_stages
-from helpers.steps import sweep, unet_step
+from helpers.spectrograms import plot_spectrogram, plot_spectrograms
 from helpers.tables import table
-from helpers.timing import compare_times, measure
+from helpers.yardstick import moved
+
+__all__ = [
+    # load
+    "OFFICIAL", "best_device", "describe", "describe_components", "find_checkpoint", "half_dtype", "load_pipeline",
+    "official_unet",
+    # measure
+    "measure", "report", "unet_step", "Scoreboard",
+    # hear and judge
+    "BlindTest", "clap_scores", "compare", "distance", "moved", "noise_floor", "play",
+    # show and ask
+    "Panel", "Prediction", "check", "plot_spectrogram", "plot_spectrograms", "sketch", "table",
+]  # fmt: skip

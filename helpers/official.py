@@ -1,12 +1,16 @@
-"""The official shapes of AudioLDM 2, with random weights: as fast as the real ones, no download, only noise to hear.
+"""One denoising step, alone, and the official shapes of AudioLDM 2 to run it at, with random weights.
 
-How long a model takes depends on the shapes of its weights, not on their values. The shapes are those of the
-configurations of cvssp/audioldm2 and cvssp/audioldm2-large.
+How long a model takes depends on the shapes of its weights, not on their values: this one is as fast as the real one,
+needs no download, and makes only noise. The shapes are those of the configurations of
+cvssp/audioldm2 and cvssp/audioldm2-large.
 """
+
+import math
 
 import psutil
 import torch
 from diffusers import AudioLDM2UNet2DConditionModel
+from diffusers.models.attention_processor import AttnProcessor
 
 from helpers.devices import best_device
 
@@ -17,6 +21,7 @@ PARAMETERS = {  # of cvssp/audioldm2, in millions
     "text_encoder": 193.9, "text_encoder_2": 341.2, "projection_model": 1.2, "language_model": 124.4,
     "unet": 346.9, "vae": 55.4, "vocoder": 55.3,
 }  # fmt: skip
+TEXT_TOKENS = 16  # T5 vectors of a step's text: about a sentence
 _POOL = 1 << 22  # random numbers drawn; all weights are cut from them
 
 
@@ -45,7 +50,7 @@ def official_unet(dtype=torch.float32, device=None, width=1.0):
     """
     device = torch.device(device or best_device())
     need = 2e6 * PARAMETERS["unet"] * width**2 * dtype.itemsize  # one step needs less than its weights
-    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available
+    free = free_memory(device)
     if need > free:
         raise MemoryError(
             f"The official UNet needs {need / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are free on {device}: "
@@ -102,3 +107,64 @@ def fill(models):
             for start in range(0, len(flat), len(pool)):
                 part = flat[start : start + len(pool)]
                 part.copy_(pool[: len(part)] * scale)
+
+
+def free_memory(device):
+    """Count the bytes that this process can still take on a device; on a GPU, with those that torch only keeps."""
+    if device.type != "cuda":
+        return psutil.virtual_memory().available
+    kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return torch.cuda.mem_get_info(device)[0] + kept
+
+
+def unet_step(model, seconds=None):
+    """Prepare one call of a UNet as the pipeline makes it in every guided step, on random numbers.
+
+    Parameters
+    ----------
+    model : diffusers.AudioLDM2Pipeline or diffusers.AudioLDM2UNet2DConditionModel
+        A pipeline, whose UNet at the moment of each call is run, or a UNet alone, such as that of
+        `helpers.official_unet`.
+    seconds : float, optional
+        Length of the clip; by default the one that the model was made for. A UNet alone counts as an official one.
+
+    Returns
+    -------
+    callable
+        Without arguments. It runs the UNet once, on inputs that are on the device already, and returns what the UNet
+        predicts for the unguided and the guided half of the batch: torch.Tensor, shape (2, channels, time, frequency).
+        On a CPU it raises MemoryError if the scores of vanilla attention would not fit into main memory: the operating
+        system might end the whole process instead.
+    """
+    unet = getattr(model, "unet", model)
+    config, generator = unet.config, torch.Generator("cpu").manual_seed(0)
+    usual = getattr(model, "natural_length", SECONDS)
+    rows = math.ceil(config.sample_size * (seconds or usual) / usual)
+    bands = model.vocoder.config.model_in_dim // model.vae_scale_factor if hasattr(model, "vocoder") else 16
+    _, gpt2, t5 = config.cross_attention_dim[-1][:3]
+    device, dtype = unet.device, unet.dtype
+    level = [name.startswith("CrossAttn") for name in config.down_block_types].index(True)
+    scores = 2 * config.attention_head_dim * (rows * bands // 4**level) ** 2  # of the largest layer
+    need = 2 * scores * dtype.itemsize  # scores and shares at once
+
+    def random(*shape):
+        return torch.randn(shape, generator=generator).to(device, dtype)
+
+    sample = random(2, config.in_channels, rows, bands)
+    timestep = torch.tensor(500, device=device)  # one of the time steps, in the middle
+    texts = {
+        "encoder_hidden_states": random(2, 8, gpt2),
+        "encoder_hidden_states_1": random(2, TEXT_TOKENS, t5),
+        "encoder_attention_mask_1": torch.ones(2, TEXT_TOKENS, device=device, dtype=torch.long),
+    }
+
+    @torch.no_grad()
+    def step():
+        unet = getattr(model, "unet", model)
+        if device.type == "cpu" and need > 1e9 and need > 0.8 * free_memory(device):
+            if any(type(processor) is AttnProcessor for processor in unet.attn_processors.values()):
+                raise MemoryError(f"The scores of vanilla attention would take {need / 1e9:.1f} GB.")
+        return unet(sample, timestep, **texts, return_dict=False)[0]
+
+    step.models = [unet]
+    return step

@@ -1,10 +1,7 @@
 """How far two clips are apart, and how well a clip fits its prompt.
 
-A distance alone says "changed". Whether it says "worse" shows beside `inter_seed_distance`, the distance between clips
-that differ by their seed only, and beside `clap_scores`.
+A distance alone says "changed". How much that is says `helpers.moved`; whether it is worse, `clap_scores` and the ear.
 """
-
-from itertools import combinations
 
 import librosa
 import numpy as np
@@ -75,33 +72,6 @@ def distance(a, b, sampling_rate):
     if len(a) != len(b):
         raise ValueError(f"The clips have {len(a)} and {len(b)} samples: cut them to the same length first.")
     return float(np.abs(log_mel(a, sampling_rate) - log_mel(b, sampling_rate)).mean())
-
-
-def inter_seed_distance(clips, sampling_rate):
-    """Compute the usual distance between clips that differ by their seed only.
-
-    A change that moves a clip much less than this is no more than another way of saying the same.
-
-    Parameters
-    ----------
-    clips : sequence of numpy.ndarray or torch.Tensor
-        Two or more clips of the same prompt and length.
-    sampling_rate : int
-        In Hz, of all of them.
-
-    Returns
-    -------
-    float
-        Median of the `distance` of all pairs, in dB.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As in `distance`, and if there are fewer than two clips.
-    """
-    if len(clips) < 2:
-        raise ValueError(f"clips holds {len(clips)}, but a spread needs two or more, from different seeds.")
-    return float(np.median([distance(a, b, sampling_rate) for a, b in combinations(clips, 2)]))
 
 
 def noise_floor(audio, sampling_rate):

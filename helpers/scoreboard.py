@@ -13,13 +13,14 @@ from matplotlib.patches import Patch
 
 from helpers.checkpoints import checkpoint_name
 from helpers.devices import GIB, libraries, processor
-from helpers.spectrograms import BARS, Picture
+from helpers.measuring import Trial
+from helpers.pictures import BARS, Picture
 from helpers.tables import table
+from helpers.yardstick import Moved, Yardstick
 
 # The changes that are measured, and the lesson that measures each.
 RUNGS = {"SDPA": 3, "half precision": 4, "torch.compile": 5, "scheduler swap": 6, "CPU offload": 7, "your recipe": 8,
          "channels_last": 9, "guidance on part": 9}  # fmt: skip
-_STAGES = ("seconds_per_step", "unet_calls", "fixed", "total")
 _SET_UP = ("machine", "device", "checkpoint", "versions")  # what must be the same for two records to be compared
 
 
@@ -38,59 +39,47 @@ class Scoreboard:
         self.path = Path(path).expanduser().absolute()
         self._unsaved = {}
 
-    def record(self, rung, comparison, pipe, lossless, distance, inter_seed_distance, peak_memory=None, official=None):
-        """Write down what a lesson measured.
+    def record(self, report):
+        """Write down what a lesson measured, and show the whole table.
 
         Parameters
         ----------
-        rung : str
-            A name in `RUNGS`.
-        comparison : helpers.stages.StageComparison
-            A clip before and after, from one run.
-        pipe : diffusers.AudioLDM2Pipeline
-            With the change; its checkpoint, device and type are written down.
-        lossless : bool
-            The change keeps the sound up to rounding.
-        distance, inter_seed_distance : float
-            In dB, of the functions of these names.
-        peak_memory : (int, int), optional
-            Bytes before and after; (None, None) counts as not measured.
-        official : helpers.timing.Comparison, optional
-            One step at the official size, before and after.
+        report : helpers.report.Report
+
+        Returns
+        -------
+        IPython.display.Markdown
 
         Raises
         ------
         ValueError
             If there is no such rung.
         """
-        if rung not in RUNGS:
-            raise ValueError(f"rung is {rung!r}, but must be one of {', '.join(map(repr, RUNGS))}.")
+        if report.change not in RUNGS:
+            raise ValueError(f"change is {report.change!r}, but must be one of {', '.join(map(repr, RUNGS))}.")
+        pipe = report.clip.after.pipe
         device = pipe._execution_device  # with offload, `device` is only where the weights wait
         entry = {
-            "rung": rung,
-            "before": {name: getattr(comparison.before, name) for name in _STAGES},
-            "after": {name: getattr(comparison.after, name) for name in _STAGES},
-            "speedups": comparison.speedups,
-            "speedup": str(comparison),
-            "official": official and [official.before.median, official.after.median],
-            "official_speedup": official and str(official),
-            "lossless": bool(lossless),
-            "distance": float(distance),
-            "inter_seed_distance": float(inter_seed_distance),
-            "peak_memory": None if None in (peak_memory or [None]) else [int(peak) for peak in peak_memory],
+            "rung": report.change,
+            "clip": report.clip.as_record(),
+            "step": report.step and report.step.as_record(),
+            "distances": report.moved.distances,
+            "yardstick": vars(report.moved.yardstick),
             "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
             "dtype": str(pipe.unet.dtype).removeprefix("torch."),
             "checkpoint": checkpoint_name(pipe),
             **_here(),
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
         }
-        self._unsaved[rung] = entry
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with self.path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(entry) + "\n")
+            self._unsaved.pop(report.change, None)
         except OSError as error:
+            self._unsaved[report.change] = entry
             warnings.warn(f"The scoreboard is not saved, only kept until the kernel ends: {error}", stacklevel=2)
+        return self.table()
 
     def save(self, path):
         """Copy the records to another file, such as one on Google Drive."""
@@ -127,16 +116,18 @@ class Scoreboard:
         figure = Figure(figsize=(9, 1.4 + 0.7 * len(RUNGS)), layout="constrained")
         ax, labels, said = figure.subplots(), [], []
         for y, rung in enumerate(RUNGS):
-            entry = records.get(rung)
-            labels.append(rung if entry is None or entry["lossless"] else f"{rung}\n(lossy)")
-            if entry is None:
+            if rung not in records:
+                labels.append(rung)
                 ax.text(1, y, f"not measured yet (lesson {RUNGS[rung]})", va="center", color="dimgrey")
                 said.append(f"{rung}: not measured yet.")
                 continue
-            pairs = {"a clip": (entry["before"]["total"], entry["after"]["total"]), "a step": entry["official"]}
-            for place, (what, pair), colour in zip((y - 0.2, y + 0.2), pairs.items(), BARS, strict=True):
-                if pair:
-                    before, after = pair
+            clip, step, sound = _read(records[rung])
+            labels.append(f"{rung}\n({sound.verdict})")
+            for place, what, trial, colour in zip(
+                (y - 0.2, y + 0.2), ("a clip", "a step"), (clip, step), BARS, strict=True
+            ):
+                if trial:
+                    before, after = trial.before.median, trial.after.median
                     ax.barh(place, 100 * after / before, height=0.36, **colour)
                     ax.text(100 * after / before + 1, place, f"{before:.3g} s → {after:.3g} s", va="center", fontsize=8)
                     said.append(f"{rung}, {what}: {before:.3g} s before, {after:.3g} s after.")
@@ -165,20 +156,26 @@ class Scoreboard:
         return found | self._unsaved
 
 
+def _read(entry):
+    """The trials of the clip and of the step (or None), and what became of the sound."""
+    clip, step = Trial.from_record(entry["clip"]), entry["step"] and Trial.from_record(entry["step"])
+    return clip, step, Moved(entry["distances"], Yardstick(**entry["yardstick"]))
+
+
 def _row(rung, entry, elsewhere):
-    keys = ("change", "a clip here", "one step, official size", "sound", "peak memory (GiB)", "measured on")
+    keys = ("change", "a clip here", "one step, official size", "sound", "peak GPU memory (GiB)", "measured on")
     if entry is None:
         return dict.fromkeys(keys) | {"change": rung, "measured on": f"not measured yet (lesson {RUNGS[rung]})"}
-    before, after, official = entry["before"], entry["after"], entry["official"]
-    steps = f"{before['unet_calls']} × {before['seconds_per_step']:.3g} s → {after['unet_calls']} × "
+    clip, step, sound = _read(entry)
+    before, after = clip.before, clip.after
+    peaks = (before.peak_memory, after.peak_memory)
     values = (
         rung,
-        f"{before['total']:.3g} s → {after['total']:.3g} s: {entry['speedup']}; "
-        f"steps {steps}{after['seconds_per_step']:.3g} s",
-        official and f"{official[0]:.3g} s → {official[1]:.3g} s: {entry['official_speedup']}",
-        f"{'lossless' if entry['lossless'] else 'lossy'}, {entry['distance']:.2f} dB away "
-        f"(another seed: {entry['inter_seed_distance']:.2f} dB)",
-        entry["peak_memory"] and " → ".join(f"{peak / GIB:.2f}" for peak in entry["peak_memory"]),
+        f"{before.median:.3g} s → {after.median:.3g} s: {clip.ratio()}; "
+        f"steps {before.unet_calls} × {before.step:.3g} s → {after.unet_calls} × {after.step:.3g} s",
+        step and f"{step.before.median:.3g} s → {step.after.median:.3g} s: {step.ratio()}",
+        str(sound),
+        None if None in peaks else " → ".join(f"{peak / GIB:.2f}" for peak in peaks),
         f"{entry['device']}, {entry['dtype']}, {entry['checkpoint']}"
         + (f" – **not comparable:** {elsewhere}" if elsewhere else ""),
     )

@@ -1,70 +1,12 @@
-"""Draw mel spectrograms on one colour scale, with a text for those who cannot see them."""
-
-import base64
-import html
-import io
-import re
-from dataclasses import dataclass
-from pathlib import Path
+"""Draw mel spectrograms on one colour scale."""
 
 import librosa
 import numpy as np
-from IPython.display import HTML
 from matplotlib.figure import Figure
 
 from helpers.audio import check_clips
+from helpers.pictures import Picture
 from helpers.quality import BANDS, FLOOR, HOP, log_mel
-
-COLOURS, MARKERS = (
-    ("tab:orange", "tab:blue", "black", "grey"),
-    "soD^",
-)  # of curves; told apart without their colour, too
-BARS = {"color": "tab:blue"}, {"facecolor": "tab:orange", "edgecolor": "white", "hatch": "//"}  # of the two in a chart
-SKETCHES = Path(__file__).parent / "sketches"
-
-
-@dataclass(repr=False)
-class Picture:
-    """A figure with alternative text, which a notebook shows when it is the last line of a cell.
-
-    Attributes
-    ----------
-    figure : matplotlib.figure.Figure
-    alt : str
-        What the figure shows, in words.
-    """
-
-    figure: Figure
-    alt: str
-
-    def __repr__(self):
-        return self.alt
-
-    def _repr_html_(self):
-        # An <img> by hand: not every notebook program passes on the alternative text of a PNG output.
-        buffer = io.BytesIO()
-        self.figure.savefig(buffer, format="png", dpi=90)
-        data = base64.b64encode(buffer.getvalue()).decode()
-        return f'<img alt="{html.escape(self.alt)}" style="max-width: 100%" src="data:image/png;base64,{data}">'
-
-
-def sketch(name):
-    """Show a picture that explains an idea; the files lie in helpers/sketches, drawn by tools/draw_sketches.py.
-
-    Parameters
-    ----------
-    name : str
-        Of the file, without its ending.
-
-    Returns
-    -------
-    IPython.display.HTML
-        With the file's description as alternative text.
-    """
-    data = (SKETCHES / f"{name}.svg").read_bytes()
-    alt = re.search(r"<desc>(.*?)</desc>", data.decode(), re.DOTALL)[1]
-    source = f"data:image/svg+xml;base64,{base64.b64encode(data).decode()}"
-    return HTML(f'<img alt="{html.escape(html.unescape(alt))}" style="max-width: 100%" src="{source}">')
 
 
 def plot_spectrogram(audio, sampling_rate, title):
@@ -80,7 +22,7 @@ def plot_spectrogram(audio, sampling_rate, title):
 
     Returns
     -------
-    Picture
+    helpers.pictures.Picture
 
     Raises
     ------
@@ -102,7 +44,7 @@ def plot_spectrograms(clips, sampling_rate):
 
     Returns
     -------
-    Picture
+    helpers.pictures.Picture
 
     Raises
     ------

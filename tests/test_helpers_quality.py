@@ -33,11 +33,6 @@ def test_distance_is_in_decibels():
     assert helpers.distance(clip, torch.tensor(-clip)[None], RATE) == pytest.approx(0, abs=1e-4)  # phase is not heard
 
 
-def test_seed_spread_is_the_median_of_all_pairs():
-    clips = [noise(0), 0.5 * noise(0), 0.25 * noise(0)]  # 6, 6 and 12 dB apart
-    assert helpers.inter_seed_distance(clips, RATE) == pytest.approx(6.02, abs=0.01)
-
-
 def test_hiss_raises_the_noise_floor():
     beeps = np.sin(2 * np.pi * 1000 * TIME) * (TIME % 0.5 < 0.1)
     assert helpers.noise_floor(beeps, RATE) < FLOOR

@@ -1,13 +1,13 @@
 """Every wrong input is refused in one line, which says what is wrong and what to write."""
 
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
 import helpers
-from helpers.stages import Stages
 
 RATE = 16000
 CLIP = 0.5 * np.sin(np.arange(4000), dtype=np.float32)
@@ -28,10 +28,6 @@ def answered_twice(pipe):
     test.answer("A")
 
 
-def in_turns(compare, fn, **options):
-    return lambda pipe: compare(fn, lambda: 1.0, **options)
-
-
 def nothing():
     return None
 
@@ -49,17 +45,16 @@ def nothing():
           for show in (helpers.compare, helpers.plot_spectrograms) for clips in ({}, [CLIP], CLIP)],
         (lambda pipe: helpers.distance(CLIP[:100], CLIP[:99], RATE), ValueError, "100 and 99 samples: cut"),
         (lambda pipe: helpers.distance(CLIP, np.nan * CLIP, RATE), Exception, "not finite"),
-        (lambda pipe: helpers.inter_seed_distance([CLIP], RATE), ValueError, "clips holds 1"),
         (lambda pipe: helpers.clap_scores(pipe, "a bird", []), ValueError, "clips is empty"),
         (lambda pipe: helpers.clap_scores(pipe, "a bird", [np.nan * CLIP]), Exception, "not finite"),
         (lambda pipe: helpers.clap_scores(pipe, ["rain", "bells"], [CLIP, CLIP]), TypeError, "must be one text"),
         (lambda pipe: helpers.table([]), ValueError, "rows is empty"),
-        *[(in_turns(compare, nothing, repeats=repeats), ValueError, "repeats is .* but must be a whole number")
-          for compare in (helpers.compare_times, helpers.compare_stages) for repeats in (0, -1, 2.0, "3", True)],
+        *[(lambda pipe, repeats=repeats: helpers.measure(nothing, repeats), ValueError, "but must be a whole number")
+          for repeats in (0, -1, 2.0, "3", True)],
         (lambda pipe: helpers.measure(0.5), TypeError, r"float: put `lambda:` before it, as in measure\(lambda: pipe"),
-        (in_turns(helpers.compare_times, 0.5), TypeError, "lambda"),
-        (in_turns(helpers.compare_stages, Stages({"denoising": 1}, 1)), TypeError, "Stages: put `lambda:` before it"),
-        (in_turns(helpers.compare_stages, lambda: 1.0), TypeError, "returned a float, but must return what"),
+        (lambda pipe: helpers.measure({"a": nothing, "b": (None, 0.5)}), TypeError, "float: put `lambda:`"),
+        (lambda pipe: helpers.measure({"a": nothing}, then="b"), ValueError, "then is 'b', but must be one of 'a'"),
+        (lambda pipe: helpers.report("SDPA", {"a": nothing, "b": nothing}), TypeError, "must return a clip"),
         *[(lambda pipe, value=value: helpers.Prediction("How fast?", value), ValueError, "a number, such as 1.5")
           for value in ("2", True, float("nan"), [2])],
         (lambda pipe: helpers.Prediction("Which?", 2, CHOICES), ValueError, "but must be one of 'UNet', 'vocoder'"),
@@ -70,7 +65,7 @@ def nothing():
         (answered_twice, ValueError, "All 1 trials are answered"),
         (lambda pipe: helpers.Panel(pipe).make(scheduler="LCM"), ValueError, "'LCM', but must be one of 'DDIM'"),
         (lambda pipe: helpers.Panel(pipe).make(step=3), TypeError, "'step'"),
-        (lambda pipe: helpers.Scoreboard().record("sdpa", *[None] * 5), ValueError, "'sdpa', but must be one of"),
+        (lambda pipe: helpers.Scoreboard().record(SimpleNamespace(change="sdpa")), ValueError, "'sdpa', but must"),
         (lambda pipe: helpers.Scoreboard().load("nothing.jsonl"), ValueError, "nothing.jsonl holds no record"),
         *[(lambda pipe, dtype=dtype: helpers.load_pipeline("pocket", dtype, "cpu"), ValueError, f"{dtype!r}.*float16")
           for dtype in ("float16", torch.int8, 16)],

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from helpers.rewrites import T5_TOKENS, LeanText, PartGuidance
+from helpers.topics.rewrites import T5_TOKENS, LeanText, PartGuidance
 
 NEGATIVE = "Low quality, average quality."
 

@@ -8,7 +8,7 @@ import torch
 
 from benchmarks import chart, ladder, rungs, sound, step
 from benchmarks.parts import Int8, ReusedCore
-from helpers.rewrites import PartGuidance
+from helpers.topics.rewrites import PartGuidance
 
 RECORDS = Path(__file__).parents[1] / "benchmarks" / "results"
 

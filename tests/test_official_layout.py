@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import helpers
-from benchmarks.official import build_pipeline
+from benchmarks.official_pipeline import build_pipeline
 from helpers.official import PARAMETERS
 
 

@@ -80,8 +80,18 @@ def test_a_set_that_fails_is_recorded_and_fails_the_command(monkeypatch, tmp_pat
 
 def test_metrics_count_what_is_read_before_the_change():
     lesson = notebook(("card-text", "two words"), ("parameters", "A = 1"), ("load", "a\nb\n\nc"), ("change", "d"))
-    lesson.cells.insert(1, nbformat.v4.new_code_cell("hidden", metadata={"jupyter": {"source_hidden": True}}))
-    assert lesson_metrics.metrics(lesson) == (4, 6, 1, 3, 3, 2, 2)
+    lesson.cells.insert(
+        1, nbformat.v4.new_code_cell("hidden", id="look", metadata={"jupyter": {"source_hidden": True}})
+    )
+    # code cells, body, median, longest, before the change, % apparatus, % measuring, words, longest text
+    assert lesson_metrics.metrics(lesson) == (4, 5, 1, 3, 3, 20, 0, 2, 2)
+
+
+def test_an_unknown_kind_of_cell_fails_and_every_lesson_is_counted_alike():
+    with pytest.raises(ValueError, match="'whatever' is of no known kind"):
+        lesson_metrics.metrics(notebook(("whatever", "1")))
+    crowded = "f(\n    1,\n    2,\n)  # fmt: skip"  # which ruff would write in one line
+    assert lesson_metrics.lines_of([nbformat.v4.new_code_cell(crowded), nbformat.v4.new_code_cell("!ls")]) == [1, 1]
 
 
 def test_handouts_for_learners_have_no_solutions():  # those with solutions run in test_lessons

@@ -32,15 +32,11 @@ def generate(steps, seed=0):
     return pipe(SAMBA, generator=generator, **settings).audios[0]
 
 
-pairs = helpers.compare_times(lambda: generate(200), lambda: generate(20), repeats=PAIRS)
+pairs = helpers.measure({"before": lambda: generate(200), "after": lambda: generate(20)}, PAIRS)
 before, after = pairs.before.result, pairs.after.result
 clips = {"before: DDIM, 200 steps": before, "after: DPM++ 2M, 20 steps": after}
 picture = helpers.plot_spectrograms(clips, sampling_rate)
 picture.figure.savefig(PICTURE, dpi=80)
 print(picture.alt)
-others = [generate(20, seed) for seed in range(4)]
-print(f"before {pairs.before.median:.2f} s, after {pairs.after.median:.2f} s: {pairs}")
-print(
-    f"the pair is {helpers.distance(before, after, sampling_rate):.2f} dB apart; "
-    f"clips of different seeds {helpers.inter_seed_distance(others, sampling_rate):.2f} dB"
-)
+print(pairs)
+print(helpers.moved(pipe, SAMBA, before, after))

@@ -1,16 +1,19 @@
-"""Which component is on the device when: a log of what the offload hooks move, and its chart."""
+"""Which component is on the device when: a log of what the offload hooks move, its chart, and the official sizes."""
 
 import time
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from unittest.mock import patch
 
+import torch
 from accelerate.hooks import AlignDevicesHook, CpuOffload
 from diffusers.hooks.group_offloading import ModuleGroup
 from matplotlib.figure import Figure
 
 from helpers.checkpoints import describe_components
-from helpers.spectrograms import Picture
+from helpers.official import PARAMETERS, build_unet
+from helpers.pictures import Picture
+from helpers.tables import table
 
 
 @dataclass
@@ -23,32 +26,63 @@ class OffloadLog:
         Bytes of the weights of each component, in the order of their work.
     moves : list of (float, dict of str to int)
         After each move: seconds since the beginning, and the bytes of each component that is on the device then.
-    moved : int
-        Bytes that were moved to the device, in all.
+    brought : dict of str to int
+        Bytes of each component that were brought to the device, all times together.
     seconds : float
         How long it was watched.
     """
 
     sizes: dict
     moves: list = field(default_factory=list)
-    moved: int = 0
+    brought: dict = field(default_factory=dict)
     seconds: float = 0.0
 
-    def peak(self, sizes=None):
-        """Most bytes of weights that were on the device at once.
+    def worst(self, sizes=None):
+        """What was on the device when it held the most weights.
 
         Parameters
         ----------
         sizes : dict of str to float, optional
-            Bytes of each component in another checkpoint, whose peak at the same moves is wanted.
+            Bytes of each component in another checkpoint, whose worst moment at the same moves is wanted.
 
         Returns
         -------
-        float
+        dict of str to float
+            Bytes by component.
         """
-        sizes = sizes or self.sizes
-        moments = ({name: sizes[name] * part / self.sizes[name] for name, part in now.items()} for _, now in self.moves)
-        return max((sum(now.values()) for now in moments), default=0)
+        moments = (self._scaled(now, sizes) for _, now in self.moves)
+        return max(moments, key=lambda now: sum(now.values()), default={})
+
+    def peak(self, sizes=None):
+        """Most bytes of weights that were on the device at once; `sizes` as in `worst`."""
+        return sum(self.worst(sizes).values())
+
+    def moved(self, sizes=None):
+        """Bytes that were brought to the device, in all; `sizes` as in `worst`."""
+        return sum(self._scaled(self.brought, sizes).values())
+
+    def table(self, checkpoints):
+        """Lay out, for several checkpoints, what these moves save.
+
+        Parameters
+        ----------
+        checkpoints : dict of str to dict of str to float
+            By its name, the bytes of each component of a checkpoint.
+
+        Returns
+        -------
+        IPython.display.Markdown
+        """
+        rows = []
+        for name, sizes in checkpoints.items():
+            row = {"weights (MB)": name, "all": sum(sizes.values()), "the UNet": sizes["unet"]}
+            row |= {"at the worst moment": self.peak(sizes)}
+            row = {key: value if key == "weights (MB)" else f"{value / 1e6:,.0f}" for key, value in row.items()}
+            rows.append(row | {"which": " and ".join(self.worst(sizes))})
+        return table(rows)
+
+    def _scaled(self, parts, sizes):
+        return {name: part * (sizes or self.sizes)[name] / self.sizes[name] for name, part in parts.items()}
 
     def beside(self, component):
         """The other components that were on the device together with one, at any time: a set of names."""
@@ -61,7 +95,7 @@ class OffloadLog:
 
         Returns
         -------
-        helpers.spectrograms.Picture
+        helpers.pictures.Picture
         """
         figure, total = Figure(figsize=(10, 5), layout="constrained"), sum(self.sizes.values()) / 1e6
         bars, sums = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
@@ -87,6 +121,24 @@ class OffloadLog:
         said = "; ".join(f"{name} from {start:.2f} s" for name, start in begins.items()) or "nothing"
         alt = f"{title}. On the device, in this order: {said}. At most {self.peak() / 1e6:.1f} of {total:.1f} MB."
         return Picture(figure, alt)
+
+
+def official_sizes(size="base"):
+    """Count the bytes of each component of an official checkpoint in half precision.
+
+    Parameters
+    ----------
+    size : str
+        "base", or "large", of which only the UNet is another.
+
+    Returns
+    -------
+    dict of str to float
+    """
+    with torch.device("meta"):  # takes no memory
+        unet = build_unet(size)
+    sizes = {name: 2e6 * millions for name, millions in PARAMETERS.items()}
+    return sizes | {"unet": 2.0 * sum(p.numel() for p in unet.parameters())}
 
 
 @contextmanager
@@ -118,7 +170,8 @@ def watch(pipe):
         gone = [key for key in going if present.pop(key, None)]
         new = {key: weights[key] for key in coming if key not in present}
         present.update(new)
-        log.moved += sum(size for _, size in new.values())
+        for name, size in new.values():
+            log.brought[name] = log.brought.get(name, 0) + size
         if gone or new:
             now = {}
             for name, size in present.values():

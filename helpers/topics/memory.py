@@ -48,14 +48,14 @@ def peak_memory(code):
     MemoryError
         If there was not enough memory.
     """
-    paths = [str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH")]
+    paths = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH")]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths)), "PYTHONUTF8": "1"}
     child = subprocess.run([sys.executable, "-c", _CHILD], input=code.encode(), capture_output=True, env=environment)
     peaks, ended = re.findall(rb"^peak memory: (\d+) bytes", child.stdout, re.MULTILINE), child.returncode
     last = (child.stderr.decode(errors="replace").strip().splitlines() or ["no message"])[-1]
     if ended in (-9, 137):
         raise MemoryError("The process was killed, most likely because memory ran out: make the clip shorter.")
-    if ended != 0 and re.search("MemoryError|OutOfMemory|allocate memory", last):
+    if ended != 0 and re.search("MemoryError|OutOfMemory|allocate memory|not enough memory", last):  # Linux, Windows
         raise MemoryError(f"Memory ran out: make the clip shorter. ({last})")
     if ended != 0 or not peaks:
         raise RuntimeError(f"The code failed in the fresh process (exit status {ended}): {last}")

@@ -1,4 +1,4 @@
-"""A ladder: one pipeline, measured again after each change of a recipe."""
+"""A climb: one pipeline, measured again after each change of a recipe."""
 
 from itertools import pairwise
 
@@ -6,15 +6,15 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from helpers.devices import GIB
-from helpers.quality import distance
-from helpers.spectrograms import BARS, Picture
-from helpers.stages import time_stages
+from helpers.measuring import measure
+from helpers.pictures import BARS, Picture
 from helpers.tables import table
+from helpers.yardstick import moved
 
 _STEPS, _REST = BARS
 
 
-class Ladder:
+class Climb:
     """Rungs from the slow way upwards, measured one after the other.
 
     Parameters
@@ -24,8 +24,8 @@ class Ladder:
 
     Attributes
     ----------
-    rungs : dict of str to helpers.stages.Stages
-        What each rung took, with its clip.
+    rungs : dict of str to helpers.measuring.Timing
+        What each rung took; its result is the clip.
     """
 
     def __init__(self, settings):
@@ -37,8 +37,9 @@ class Ladder:
         A call of two steps warms up; the timed call gives the clip, too.
         """
         pipe(**self.settings(pipe) | {"num_inference_steps": 2})
-        self.rungs[name] = time_stages(pipe, **self.settings(pipe))
-        print(f"{name}: {self.last.total:.3g} s a clip, {self.speedup(self.last):.3g}x")
+        clip = measure(lambda: pipe(**self.settings(pipe)).audios[0], repeats=1, warm_up=False)
+        self.rungs[name] = clip.before
+        print(f"{name}: {self.last.median:.3g} s a clip, {self.speedup(self.last):.3g}x")
 
     @property
     def first(self):
@@ -52,17 +53,10 @@ class Ladder:
 
     def speedup(self, rung):
         """Time of a clip on the first rung divided by that on this one."""
-        return self.first.total / rung.total
+        return self.first.median / rung.median
 
-    def table(self, inter_seed_distance, sampling_rate):
+    def table(self):
         """Lay out what each change did to the time, and to the clip of the same seed.
-
-        Parameters
-        ----------
-        inter_seed_distance : float
-            What `helpers.inter_seed_distance` found, in dB: the last row, to compare with.
-        sampling_rate : int
-            In Hz.
 
         Returns
         -------
@@ -70,27 +64,23 @@ class Ladder:
         """
         rows = []
         for (_, before), (name, rung) in pairwise(self.rungs.items()):
-            moved = distance(before.clip, rung.clip, sampling_rate)
-            row = {"change": f"+ {name}", "against the rung before": f"{before.total / rung.total:.3g}x"}
-            row |= {"so far": f"{self.speedup(rung):.3g}x", "moves the clip by (dB)": f"{moved:.3f}"}
+            row = {"change": f"+ {name}", "against the rung before": f"{before.median / rung.median:.3g}x"}
+            row |= {"so far": f"{self.speedup(rung):.3g}x"}
+            row |= {"the sound": str(moved(rung.pipe, self.settings(rung.pipe)["prompt"], before.result, rung.result))}
             rows.append(row | {"peak GPU memory (GiB)": rung.peak_memory and f"{rung.peak_memory / GIB:.2f}"})
-        last = dict.fromkeys(rows[0]) | {
-            "change": "another seed",
-            "moves the clip by (dB)": f"{inter_seed_distance:.3f}",
-        }
-        return table([*rows, last])
+        return table(rows)
 
     def chart(self):
         """Draw one bar for each rung, made of the denoising steps and the rest.
 
         Returns
         -------
-        helpers.spectrograms.Picture
+        helpers.pictures.Picture
         """
         figure = Figure(figsize=(9, 1.4 + 0.5 * len(self.rungs)), layout="constrained")
         ax, said = figure.subplots(), []
         for y, (name, rung) in enumerate(self.rungs.items()):
-            rest, total = rung.fixed, rung.total
+            rest, total = rung.rest, rung.median
             ax.barh(y, total - rest, **_STEPS)
             ax.barh(y, rest, left=total - rest, **_REST)
             ax.text(total, y, f"  {total:.3g} s, {self.speedup(rung):.3g}x", va="center")

@@ -10,10 +10,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 from tqdm.auto import tqdm
 
-from helpers.quality import clap_scores, distance, inter_seed_distance
-from helpers.spectrograms import Picture
+from helpers.pictures import Picture
+from helpers.quality import clap_scores, distance
 
-RECORD = Path(__file__).parents[1] / "benchmarks" / "results" / "quality_against_steps.json"
+RECORD = Path(__file__).parents[1] / "records" / "quality_against_steps.json"
 BATCH = 4  # clips at once: more are no faster on two cores
 _STYLES = {  # the colour names the family, marker and line the spacing of the steps
     "DDIM": {"color": "black", "marker": "o"},
@@ -63,7 +63,7 @@ class QualityCurve:
 
         Returns
         -------
-        helpers.spectrograms.Picture
+        helpers.pictures.Picture
         """
         names, data, tenth = names or list(self.distances), self.data, self.inter_seed_distance / 10
         figure = Figure(figsize=(10, 4.4), layout="constrained")
@@ -223,7 +223,7 @@ def measure_prompt(
         return {
             "prompt": prompt,
             "reference": found,
-            "inter_seed_distance": [inter_seed_distance(pair, rate) for pair in neighbours],
+            "inter_seed_distance": [distance(*pair, rate) for pair in neighbours],
             "cross_check": against_reference(*cross_check),
             "points": [against_reference(name, count) for name in schedulers for count in steps],
         }

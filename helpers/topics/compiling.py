@@ -7,13 +7,14 @@ import tempfile
 from pathlib import Path
 
 import torch
+from torch._dynamo.exc import TorchDynamoException
 from torch._dynamo.utils import counters  # torch's own bookkeeping of what it compiles
+from torch._inductor.utils import clear_caches
 
-from helpers.official import official_unet
-from helpers.steps import unet_step
-from helpers.timing import Comparison, Measurement, compare_times, measure
+from helpers.measuring import Trial, measure
+from helpers.official import official_unet, unet_step
 
-RECORD = Path(__file__).parent.parent / "benchmarks" / "results" / "compile-official.json"
+RECORD = Path(__file__).parents[1] / "records" / "compile-official.json"
 _folders = []  # of compiled code, deleted when the process ends
 
 
@@ -22,10 +23,13 @@ def graphs():
     return counters["stats"]["unique_graphs"]
 
 
-def empty_cache():
-    """Give torch an empty folder for compiled code, so that the next first call takes as long as on a new machine."""
+def start_cold():
+    """Forget compiled code, in memory and on disk, so that the next first call takes as long as on a new machine."""
     _folders.append(tempfile.TemporaryDirectory(prefix="compiled-", ignore_cleanup_errors=True))
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = _folders[-1].name
+    os.environ["TRITON_CACHE_DIR"] = str(Path(_folders[-1].name) / "triton")
+    torch.compiler.reset()
+    clear_caches()
 
 
 def first_calls(pipe, call):
@@ -44,16 +48,16 @@ def first_calls(pipe, call):
     -------
     bool
         Whether compiling worked.
-    helpers.timing.Measurement
+    helpers.measuring.Timing
         `first` is the cold call, or infinite if compiling failed; `median` the warm one; `result` what it returned.
     """
     try:
-        return True, measure(call, repeats=1)
-    except Exception as error:  # what compilers raise has no common kind
+        return True, measure(call, repeats=1).before
+    except TorchDynamoException as error:
         pipe.unet = getattr(pipe.unet, "_orig_mod", pipe.unet)
         reason = " ".join(str(error).split("\n\n")[0].split())[:200]
         print(f"Going on eagerly, because compiling failed ({type(error).__name__}): {reason}")
-    calls = measure(call, repeats=1)
+    calls = measure(call, repeats=1).before
     calls.first = math.inf
     return False, calls
 
@@ -90,13 +94,13 @@ def measure_official(mode="default", width=1.0, repeats=3):
 
     Returns
     -------
-    helpers.timing.Comparison
-        `after.first` is the cold step.
+    helpers.measuring.Trial
+        Of "eager" and "compiled"; `after.first` is the cold step.
     """
-    empty_cache()
+    start_cold()
     eager = official_unet(width=width)
     compiled = torch.compile(eager, mode=mode, fullgraph=True)
-    return compare_times(lambda: unet_step(eager), lambda: unet_step(compiled), repeats)
+    return measure({"eager": unet_step(eager), "compiled": unet_step(compiled)}, repeats)
 
 
 def recorded():
@@ -104,9 +108,9 @@ def recorded():
 
     Returns
     -------
-    helpers.timing.Comparison
+    helpers.measuring.Trial
         As of `measure_official`.
     """
     content = json.loads(RECORD.read_text(encoding="utf-8"))
     print(f"Recorded on {content['date']}: {content['machine']}")
-    return Comparison(*(Measurement(**content[name]) for name in ("eager", "compiled")))
+    return Trial.from_record(content["trial"])

@@ -1,0 +1,1 @@
+"""What serves one lesson, under its subject."""
