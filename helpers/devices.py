@@ -46,25 +46,23 @@ def best_device():
 
 
 def _fastest():
-    if torch.cuda.is_available():
-        return "cuda" if _computes("cuda") else "cpu"
-    if not torch.backends.mps.is_available():
+    kind = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    if fault := _fault(kind):
+        warnings.warn(f"Staying with the CPU: {fault}.", stacklevel=3)
         return "cpu"
-    if not torch.backends.mps.is_macos_or_newer(15, 1):
-        warnings.warn("Staying with the CPU: the GPU of a Mac needs macOS 15.1 for clips of this length.", stacklevel=3)
-        return "cpu"
-    return "mps" if _computes("mps") else "cpu"
+    return kind
 
 
 @functools.cache
-def _computes(kind):
-    """Whether a GPU that torch reports can add: torch reports old ones, and those of virtual Macs, which cannot."""
+def _fault(kind):
+    """Why a device is not used: torch also reports GPUs that are too old for it, and those of virtual Macs."""
+    if kind == "mps" and not torch.backends.mps.is_macos_or_newer(15, 1):
+        return "the GPU of a Mac needs macOS 15.1 for clips of this length"
     try:
-        return torch.ones(8, device=kind).add(1).sum().item() == 16
+        torch.ones(8, device=kind).add(1).sum().item()
     except RuntimeError as error:
-        reason = str(error).strip().splitlines()[0]
-        warnings.warn(f"Staying with the CPU: torch sees a GPU, but cannot use it ({reason}).", stacklevel=4)
-        return False
+        return f"torch sees a GPU, but cannot use it ({str(error).strip().splitlines()[0]})"
+    return ""
 
 
 def check_device(device):
