@@ -14,10 +14,6 @@ import torch
 
 GIB = 2**30
 _SYSTEM = Path("/")  # where Linux tells of its limits
-_MEMORY = (  # files of a control group, version 2 and 1: limit, use, and in memory.stat what of it can be dropped
-    ("memory.max", "memory.current", "inactive_file"),
-    ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
-)
 
 
 def best_device():
@@ -92,8 +88,8 @@ def check_device(device):
     return device
 
 
-def _groups(controller):
-    """The folders of the control groups (cgroups, by which containers are limited) that this process is in."""
+def _groups(controller, *files):
+    """Read files of the control groups (cgroups, which limit containers) that this process is in: texts of each."""
     try:
         lines = (_SYSTEM / "proc/self/cgroup").read_text(encoding="utf-8").splitlines()
     except OSError:  # no Linux
@@ -101,8 +97,9 @@ def _groups(controller):
     for _, controllers, path in (line.split(":", 2) for line in lines):
         if controllers == "" or controller in controllers.split(","):  # version 2, or version 1
             top = _SYSTEM / "sys/fs/cgroup" / (controllers and controller)
-            folder = top / path.strip("/")
-            yield from (f for f in (folder, *folder.parents) if f.is_relative_to(top) and f.is_dir())
+            for folder in (top / path.strip("/") / "x").parents:  # the limits of those above hold, too
+                if folder.is_relative_to(top) and all((folder / file).is_file() for file in files):
+                    yield [(folder / file).read_text().strip() for file in files]
 
 
 def free_memory(device="cpu"):
@@ -125,14 +122,11 @@ def free_memory(device="cpu"):
         return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device), total
     memory = psutil.virtual_memory()
     free, total = memory.available, memory.total
-    for folder in _groups("memory"):
-        for limit, used, cached in _MEMORY:
-            try:
-                limit, used = int((folder / limit).read_text()), int((folder / used).read_text())
-                cached = re.search(rf"^{cached} (\d+)", (folder / "memory.stat").read_text(), re.MULTILINE)
-            except (OSError, ValueError):  # the other version, or "max", no limit
-                continue
-            free, total = min(free, limit - used + int(cached[1] if cached else 0)), min(total, limit)
+    for names in (("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes")):
+        for limit, used, stat in _groups("memory", *names, "memory.stat"):
+            if limit != "max":
+                cached = max(map(int, re.findall(r"inactive_file (\d+)", stat)), default=0)  # can be dropped
+                free, total = min(free, int(limit) - int(used) + cached), min(total, int(limit))
     return max(free, 0), total
 
 
@@ -145,13 +139,9 @@ def out_of_memory(error):
 def cores():
     """Tell how many CPU cores this process may use; a container's quota may leave it a fraction."""
     found = [len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1]
-    for folder in _groups("cpu"):
-        for files in (("cpu.max",), ("cpu.cfs_quota_us", "cpu.cfs_period_us")):
-            try:
-                quota, period = map(int, " ".join((folder / file).read_text() for file in files).split())
-            except (OSError, ValueError):  # the other version, or "max", no limit
-                continue
-            found += [quota / period] if quota > 0 else []
+    for names in (("cpu.max",), ("cpu.cfs_quota_us", "cpu.cfs_period_us")):
+        for quota, period in (" ".join(texts).split() for texts in _groups("cpu", *names)):
+            found += [int(quota) / int(period)] if quota not in ("max", "-1") else []
     return min(found)
 
 

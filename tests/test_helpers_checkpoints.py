@@ -10,7 +10,7 @@ import helpers
 from helpers import checkpoints
 
 BASE = "cvssp/audioldm2"
-CALL = dict(prompt="birds sing in the rain", num_inference_steps=2, audio_length_in_s=0.4)
+CALL = dict(prompt="birds singing in the rain", num_inference_steps=2, audio_length_in_s=0.4)
 
 
 def dtypes(pipe):

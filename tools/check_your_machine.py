@@ -126,18 +126,16 @@ def check_disk():
 
 def check_compiler():
     """torch.compile works: it finds what it needs, and what it compiled may run."""
-    from helpers.devices import best_device
+    from helpers.devices import best_device  # before torch  # isort: skip
+    import torch
 
-    without, found = "lesson 5 goes on without it; to have it, ", None
-    names = [os.environ.get("CC") or "cc", "gcc", "clang"]  # Triton compiles a stub by them; on Windows it brings one
-    gpu = best_device().startswith("cuda")
+    without, gpu = "lesson 5 goes on without it; to have it, ", best_device().startswith("cuda")
     if gpu and importlib.util.find_spec("triton") is None:
         return AMBER, "no Triton", f"{without}pip install triton (on Windows triton-windows)"
-    if gpu and os.name == "nt":
-        found = "Triton"
-    elif not gpu:
-        names = ["cl"] if os.name == "nt" else [os.environ.get("CXX") or "g++", "clang++"]
-    found = found or next(filter(None, map(shutil.which, names)), None)
+    names = [os.environ.get("CC") or "cc", "gcc", "clang"] if gpu else [os.environ.get("CXX") or "g++", "clang++"]
+    if os.name == "nt":
+        names = [sys.executable] if gpu else ["cl"]  # there, Triton brings a compiler of its own
+    found = next(filter(None, map(shutil.which, names)), None)
     if found is None:
         how = {"nt": "install the Build Tools for Visual Studio, and start Jupyter from their command prompt"}
         unix = "xcode-select --install" if sys.platform == "darwin" else "sudo apt install g++ python3-dev"
@@ -145,29 +143,13 @@ def check_compiler():
     if os.name != "nt" and not Path(sysconfig.get_paths()["include"], "Python.h").exists():
         step = f"{without}sudo apt install python3-dev, or the like on your system"
         return AMBER, f"{Path(found).name} is there, but not Python.h, which torch compiles against", step
-    start = time.perf_counter()
+    start, factor = time.perf_counter(), time.time() % 1  # no function that was compiled before
     try:
-        _compile(best_device())
+        torch.compile(lambda x: x.sin() * factor)(torch.ones(64, device=best_device()))
     except Exception as error:  # what compilers raise has no common kind
         step = f"{without}look the message up in docs/troubleshooting.md: a path with spaces, a /tmp without exec"
         return AMBER, f"{Path(found).name} is there, but compiling fails ({_one_line(error)})", step
     return GREEN, f"{Path(found).name} compiled a small function in {time.perf_counter() - start:.0f} s", ""
-
-
-def _compile(device):
-    """Compile something anew, where torch usually keeps what it compiled."""
-    import torch
-
-    kept = os.environ.get("TORCHINDUCTOR_CACHE_DIR")
-    if kept:
-        os.makedirs(kept, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=kept, ignore_cleanup_errors=True) as folder:
-        os.environ["TORCHINDUCTOR_CACHE_DIR"] = folder
-        try:
-            torch.compile(lambda x: x.sin() + x.cos())(torch.ones(64, device=device))
-        finally:
-            os.environ.pop("TORCHINDUCTOR_CACHE_DIR")
-            os.environ |= {"TORCHINDUCTOR_CACHE_DIR": kept} if kept else {}
 
 
 def check_step():
