@@ -3,7 +3,6 @@
 import json
 import math
 import os
-import re
 import tempfile
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from torch._dynamo.exc import TorchDynamoException
 from torch._dynamo.utils import counters  # torch's own bookkeeping of what it compiles
 from torch._inductor.utils import clear_caches
 
+from helpers.devices import out_of_memory
 from helpers.measuring import Trial, measure
 from helpers.official import official_unet, unet_step
 
@@ -65,8 +65,7 @@ def first_calls(pipe, call):
         return True, measure(call, repeats=1).before
     except TorchDynamoException as error:
         inner = getattr(error, "inner_exception", error)
-        out_of_memory = isinstance(inner, MemoryError | torch.OutOfMemoryError)
-        if out_of_memory or re.search("(out of|allocate|enough) memory", str(inner)):
+        if out_of_memory(inner):
             raise inner from error
         pipe.unet = getattr(pipe.unet, "_orig_mod", pipe.unet)
         reason = " ".join(str(error).split("\n\n")[0].split())[:200]
