@@ -90,7 +90,7 @@ class QualityCurve:
         far.axhline(NEARLY * yard, color="tab:orange", lw=1, label='up to here "nearly the same clip"')
         far.axhline(SAME * yard, color="tab:orange", lw=1, ls="--", label='up to here "the same clip"')
         check = data["cross_check"]["distance"]["median"]
-        far.axhline(check, color="black", lw=1, ls=":", label="cross-check: the error of the reference")
+        far.axhline(check, color="black", lw=1, ls=":", label="cross-check: error of the reference")
         far.set(title="Distance to the reference", ylabel="log-mel distance (dB)", yscale="log")
         far.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         far.yaxis.set_major_formatter("{x:g}")
@@ -98,7 +98,7 @@ class QualityCurve:
         for ax in (far, fit):
             ax.minorticks_off()
         figure.suptitle(self.title)
-        figure.legend(*far.get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
+        figure.legend(*far.get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
         said = ", ".join(
             f"{name} " + " and ".join(f"{self.distances[name][n]:.2f} dB at {n} steps" for n in (steps[0], steps[-1]))
             for name in names
