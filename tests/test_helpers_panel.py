@@ -100,7 +100,7 @@ def test_progress_is_shown_and_a_cell_that_runs_meanwhile_is_refused(form):
 def test_an_error_is_one_line_and_loses_nothing(form):
     form.make()
     form.make(Steps=-1)
-    assert "ValueError: num_inference_steps is -1, but must be 1 or more." in form.text
+    assert "ValueError: num_inference_steps is -1, but must be a whole number of 1 or more." in form.text
     assert 'role="alert"' in form.text and "Traceback" not in form.text
     assert len(form.panel.results) == 1 and len(sources(form.text)) == 1
     form.make(Steps=2)
