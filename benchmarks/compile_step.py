@@ -14,7 +14,7 @@ from helpers.topics import compiling
 
 def main():
     """Measure, print, and write helpers/records/compile-official.json."""
-    gpu = best_device() == "cuda"
+    gpu = best_device().startswith("cuda")
     mode = "reduce-overhead" if gpu else "default"
     found = compiling.measure_official(mode)
     where = torch.cuda.get_device_name() if gpu else f"{processor()}, {torch.get_num_threads()} CPU threads"

@@ -13,7 +13,7 @@ from huggingface_hub import constants, snapshot_download
 from packaging.version import Version
 from transformers import GPT2LMHeadModel, RobertaTokenizer
 
-from helpers.devices import best_device, check_device, warn_of_slow_half
+from helpers.devices import best_device, check_device, out_of_memory, warn_of_slow_half
 from helpers.pipeline import AudioLDM2Pipeline
 
 POCKET = Path(__file__).parent.parent / "pocket" / "checkpoint"
@@ -128,9 +128,9 @@ def load_pipeline(checkpoint="auto", dtype=None, device=None):
                 use_safetensors=True,
                 **{dtype_name: dtype},
             )
-    except (MemoryError, torch.OutOfMemoryError, ImportError):  # not the checkpoint's fault
-        raise
     except Exception as error:  # a damaged file raises whatever its reader stumbles over
+        if isinstance(error, ImportError) or out_of_memory(error):  # not the checkpoint's fault
+            raise
         raise OSError(
             f"The checkpoint in {folder} cannot be loaded ({_one_line(error)}): get a fresh copy of it, with weights "
             'as .safetensors, or use load_pipeline("pocket").'

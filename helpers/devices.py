@@ -1,6 +1,9 @@
-"""Which device there is, what it is good at, and whether other programs take it."""
+"""Which device there is, what it is good at, how much of it we may use, and whether other programs take it."""
 
+import functools
+import os
 import platform
+import re
 import time
 import warnings
 from importlib.metadata import version
@@ -10,25 +13,52 @@ import psutil
 import torch
 
 GIB = 2**30
+_SYSTEM = Path("/")  # where Linux tells of its limits
 
 
 def best_device():
-    """Name the fastest kind of device that torch can use here.
+    """Name the device that the environment variable AUDIOLDM2_DEVICE asks for, or the fastest that torch can use here.
 
     Returns
     -------
     str
-        "cuda", "mps" or "cpu". On a Mac before macOS 15.1 it is "cpu", with a warning: there, convolutions on the GPU
-        refuse more than 65,536 samples (https://github.com/pytorch/pytorch/issues/144445), and a clip has more.
+        What the variable says, such as "cuda:1". Without it "cuda", "mps" or "cpu"; it is "cpu", with a warning, where
+        the GPU does not compute (its kernels are missing in this torch, or it has no memory), and on a Mac before macOS
+        15.1: there, convolutions on the GPU refuse more than 65,536 samples
+        (https://github.com/pytorch/pytorch/issues/144445), and a clip has more.
+
+    Raises
+    ------
+    RuntimeError
+        If there is no such device as the variable says.
     """
-    if torch.cuda.is_available():
-        return "cuda"
-    if not torch.backends.mps.is_available():
+    wanted = os.environ.get("AUDIOLDM2_DEVICE", "").strip().lower()
+    if not wanted:
+        return _fastest()
+    try:
+        return str(check_device(wanted))
+    except RuntimeError as error:
+        raise RuntimeError(f"AUDIOLDM2_DEVICE: {str(error).splitlines()[0]}") from error
+
+
+def _fastest():
+    kind = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    if fault := _fault(kind):
+        warnings.warn(f"Staying with the CPU: {fault}.", stacklevel=3)
         return "cpu"
-    if not torch.backends.mps.is_macos_or_newer(15, 1):
-        warnings.warn("Staying with the CPU: the GPU of a Mac needs macOS 15.1 for clips of this length.", stacklevel=2)
-        return "cpu"
-    return "mps"
+    return kind
+
+
+@functools.cache
+def _fault(kind):
+    """Why a device is not used: torch also reports GPUs that are too old for it, and those of virtual Macs."""
+    if kind == "mps" and not torch.backends.mps.is_macos_or_newer(15, 1):
+        return "the GPU of a Mac needs macOS 15.1 for clips of this length"
+    try:
+        torch.ones(8, device=kind).add(1).sum().item()
+    except RuntimeError as error:
+        return f"torch sees a GPU, but cannot use it ({str(error).strip().splitlines()[0]})"
+    return ""
 
 
 def check_device(device):
@@ -53,9 +83,66 @@ def check_device(device):
     if there is not None and (device.index or 0) >= there:
         raise RuntimeError(
             f"device is {str(device)!r}, but torch sees {there or 'none'} of this kind here: use "
-            f"device={best_device()!r}, or choose a runtime with a GPU and a torch that was built for it."
+            f"device={_fastest()!r}, or choose a runtime with a GPU and a torch that was built for it."
         )
     return device
+
+
+def _groups(controller, *files):
+    """Read files of the control groups (cgroups, which limit containers) that this process is in: texts of each."""
+    try:
+        lines = (_SYSTEM / "proc/self/cgroup").read_text(encoding="utf-8").splitlines()
+    except OSError:  # no Linux
+        return
+    for _, controllers, path in (line.split(":", 2) for line in lines):
+        if controllers == "" or controller in controllers.split(","):  # version 2, or version 1
+            top = _SYSTEM / "sys/fs/cgroup" / (controllers and controller)
+            for folder in (top / path.strip("/") / "x").parents:  # the limits of those above hold, too
+                if folder.is_relative_to(top) and all((folder / file).is_file() for file in files):
+                    yield [(folder / file).read_text().strip() for file in files]
+
+
+def free_memory(device="cpu"):
+    """Tell how much memory this process can still use.
+
+    Parameters
+    ----------
+    device : str or torch.device
+        A CUDA GPU, which has memory of its own; any other device shares main memory.
+
+    Returns
+    -------
+    int
+        Free bytes, with those that torch keeps for itself on a GPU, and within the limit of a container.
+    int
+        All bytes, within that limit.
+    """
+    if torch.device(device).type == "cuda":
+        free, total = torch.cuda.mem_get_info(device)
+        return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device), total
+    memory = psutil.virtual_memory()
+    free, total = memory.available, memory.total
+    for names in (("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes")):
+        for limit, used, stat in _groups("memory", *names, "memory.stat"):
+            if limit != "max":
+                cached = max(map(int, re.findall(r"inactive_file (\d+)", stat)), default=0)  # can be dropped
+                free, total = min(free, int(limit) - int(used) + cached), min(total, int(limit))
+    return max(free, 0), total
+
+
+def out_of_memory(error):
+    """Whether an error says that memory ran out: on CPUs and MPS it may be a plain RuntimeError."""
+    said = "allocate memory|not enough memory|out of memory|Invalid buffer size"
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or bool(re.search(said, str(error)))
+
+
+def cores():
+    """Tell how many CPU cores this process may use; a container's quota may leave it a fraction."""
+    found = [len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1]
+    for names in (("cpu.max",), ("cpu.cfs_quota_us", "cpu.cfs_period_us")):
+        for quota, period in (" ".join(texts).split() for texts in _groups("cpu", *names)):
+            found += [int(quota) / int(period)] if quota not in ("max", "-1") else []
+    return min(found)
 
 
 def cpu_seconds():
@@ -81,11 +168,13 @@ def busy_line(start=None):
         start = cpu_seconds()
         time.sleep(0.5)
     elapsed, system, own = (now - then for now, then in zip(cpu_seconds(), start, strict=True))
-    cores, others = psutil.cpu_count(), (system - own) / max(elapsed, 1e-9)
-    if elapsed < 0.2 or cores - others > torch.get_num_threads() - 0.5:
+    every, others, threads = psutil.cpu_count(), (system - own) / max(elapsed, 1e-9), torch.get_num_threads()
+    if cores() < threads:
+        return f"Only {cores():g} CPU cores are allowed here, and torch runs {threads} threads: timings mean little.\n"
+    if elapsed < 0.2 or every - others > threads - 0.5:
         return ""
     return (
-        f"Other processes use {others:.1f} of {cores} cores: timings mean little now. Close them and run this again.\n"
+        f"Other processes use {others:.1f} of {every} cores: timings mean little now. Close them and run this again.\n"
     )
 
 
@@ -150,16 +239,12 @@ def describe(device=None):
     Returns
     -------
     str
-        Device, free and total memory in GiB (of the GPU, otherwise of the computer), half-precision type with the
-        reason for it, CPU threads, versions.
+        Device, free and total memory in GiB (of the GPU, otherwise of the computer or container), half-precision type
+        with the reason for it, CPU threads, versions.
     """
     device = check_device(device or best_device())
-    if device.type == "cuda":
-        name = f"{device} ({torch.cuda.get_device_name(device)})"
-        free, total = torch.cuda.mem_get_info(device)
-    else:
-        name = str(device)
-        free, total = psutil.virtual_memory().available, psutil.virtual_memory().total
+    name = f"{device} ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else str(device)
+    free, total = free_memory(device)
     dtype, reason = half_and_reason(device)
     return (
         f"{name}: {free / GIB:.1f} of {total / GIB:.1f} GiB memory free; half precision: "
@@ -170,3 +255,7 @@ def describe(device=None):
 def libraries():
     """The versions of torch, diffusers and transformers, in words."""
     return ", ".join(f"{package} {version(package)}" for package in ("torch", "diffusers", "transformers"))
+
+
+if "OMP_NUM_THREADS" not in os.environ and cores() < torch.get_num_threads():
+    torch.set_num_threads(max(1, int(cores())))  # torch counts the cores of the host, not those of a container

@@ -118,7 +118,7 @@ class Trial:
         return self.before.median / self.after.median
 
     def ratio(self):
-        """Say the speed-up and, within brackets, the range over the pairs, beyond which a quotient of medians can lie."""
+        """Say the speed-up and the range over the pairs, beyond which a quotient of medians can lie."""
         pairs = span(self.pairs, "x", "pairs")
         return f"{self.speedup:.3g}x ({pairs if len(self.pairs) == 1 else f'pair by pair {pairs}'})"
 

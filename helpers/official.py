@@ -7,12 +7,11 @@ cvssp/audioldm2 and cvssp/audioldm2-large.
 
 import math
 
-import psutil
 import torch
 from diffusers import AudioLDM2UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
 
-from helpers.devices import best_device
+from helpers.devices import best_device, free_memory
 
 # What the transformers of a layer attend to (itself, GPT-2's vectors, T5's, itself again), and their depth.
 SIZES = {"base": ([None, 768, 1024], 1), "large": ([None, 768, 1024, None], 2)}
@@ -50,7 +49,7 @@ def official_unet(dtype=torch.float32, device=None, width=1.0):
     """
     device = torch.device(device or best_device())
     need = 2e6 * PARAMETERS["unet"] * width**2 * dtype.itemsize  # one step needs less than its weights
-    free = free_memory(device)
+    free, _ = free_memory(device)
     if need > free:
         raise MemoryError(
             f"The official UNet needs {need / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are free on {device}: "
@@ -109,14 +108,6 @@ def fill(models):
                 part.copy_(pool[: len(part)] * scale)
 
 
-def free_memory(device):
-    """Count the bytes that this process can still take on a device; on a GPU, with those that torch only keeps."""
-    if device.type != "cuda":
-        return psutil.virtual_memory().available
-    kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    return torch.cuda.mem_get_info(device)[0] + kept
-
-
 def unet_step(model, seconds=None):
     """Prepare one call of a UNet as the pipeline makes it in every guided step, on random numbers.
 
@@ -161,7 +152,7 @@ def unet_step(model, seconds=None):
     @torch.no_grad()
     def step():
         unet = getattr(model, "unet", model)
-        if device.type == "cpu" and need > 1e9 and need > 0.8 * free_memory(device):
+        if device.type == "cpu" and need > 1e9 and need > 0.8 * free_memory(device)[0]:
             if any(type(processor) is AttnProcessor for processor in unet.attn_processors.values()):
                 raise MemoryError(f"The scores of vanilla attention would take {need / 1e9:.1f} GB.")
         return unet(sample, timestep, **texts, return_dict=False)[0]

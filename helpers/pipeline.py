@@ -3,14 +3,21 @@
 import functools
 import inspect
 import math
+import string
 import warnings
+from numbers import Integral
 
 import diffusers
 import torch
 from transformers import VitsModel
 
-# How a scheduler must describe the noise that the model was trained with.
+from helpers.devices import out_of_memory
+
+# How a scheduler must describe the noise that the model was trained with, and what takes away other noise than that.
 _TRAINED = ("num_train_timesteps", "beta_schedule", "beta_start", "beta_end", "prediction_type")
+_TRAINED += ("use_flow_sigmas", "clip_sample", "thresholding", "rescale_betas_zero_snr")
+_MARKS = string.punctuation + "–—…“”„‘’«»¿¡"  # that may stand around a word
+_WHOLE = ("num_inference_steps", "num_waveforms_per_prompt", "max_new_tokens")
 # diffusers' own call of GPT-2, which works until transformers 5.40: pyproject.toml stays below it.
 warnings.filterwarnings("ignore", message="`past_key_values` is deprecated", category=FutureWarning)
 _running = set()  # the ids of pipelines that are being called
@@ -32,8 +39,9 @@ class AudioLDM2Pipeline(diffusers.AudioLDM2Pipeline):
         _running.add(id(self))
         try:
             return super().__call__(*args, **kwargs)
-        except (torch.OutOfMemoryError, MemoryError) as error:
-            error.add_note(f"Try {self._smaller(**given)}.")
+        except (RuntimeError, MemoryError) as error:
+            if out_of_memory(error):
+                error.add_note(f"Try {self._smaller(**given)}.")
             raise
         finally:
             _running.discard(id(self))
@@ -50,12 +58,13 @@ class AudioLDM2Pipeline(diffusers.AudioLDM2Pipeline):
         hop = math.prod(vocoder.upsample_rates)  # samples per frame of the mel spectrogram
         return self.unet.config.sample_size * self.vae_scale_factor * hop / vocoder.sampling_rate
 
-    def _check(self, prompt, transcription, negative_prompt, guidance_scale, num_inference_steps, **given):
+    def _check(self, prompt, transcription, negative_prompt, guidance_scale, **given):
         texts = [prompt] if isinstance(prompt, str) else prompt
         if texts is not None and (len(texts) == 0 or any(isinstance(t, str) and not t.strip() for t in texts)):
             raise ValueError(f"prompt is {prompt!r}, but must say something, such as 'rain on a tin roof'.")
         if texts is not None:
             _warn_of_cut(texts, [self.tokenizer, self.tokenizer_2])
+            _warn_of_unknown(texts, self.tokenizer_2)
         if transcription is not None and not isinstance(self.text_encoder_2, VitsModel):
             raise ValueError(
                 f"transcription is {transcription!r}, which only a checkpoint for speech reads: "
@@ -66,8 +75,12 @@ class AudioLDM2Pipeline(diffusers.AudioLDM2Pipeline):
                 f"guidance_scale is {guidance_scale!r}, and at 1 or below negative_prompt {negative_prompt!r} would be "
                 "ignored: raise it (3.5 is usual) or drop negative_prompt."
             )
-        if num_inference_steps < 1:
-            raise ValueError(f"num_inference_steps is {num_inference_steps!r}, but must be 1 or more.")
+        for name in _WHOLE:
+            value = given[name] if name != "max_new_tokens" or given[name] is not None else 1
+            if not isinstance(value, Integral) or value < 1:
+                raise ValueError(f"{name} is {value!r}, but must be a whole number of 1 or more.")
+        if given["cross_attention_kwargs"] is not None:
+            raise ValueError("cross_attention_kwargs has no effect on AudioLDM 2: leave it out.")
         if given["output_type"] not in ("np", "pt", "latent"):
             raise ValueError(f"output_type is {given['output_type']!r}, but must be 'np', 'pt' or 'latent'.")
         if (given["audio_length_in_s"] or 0) > LONG * self.natural_length:
@@ -110,10 +123,33 @@ def _warn_of_cut(texts, tokenizers):
             )
 
 
+def _warn_of_unknown(texts, tokenizer):
+    """Name the words that a vocabulary drops, or spells letter by letter; and those that it has, if they are few."""
+    words = {word.strip(_MARKS): None for text in texts for word in text.split()}
+    unknown = []
+    for word in filter(None, words):
+        pieces = tokenizer.convert_ids_to_tokens(tokenizer(word, add_special_tokens=False).input_ids)
+        if tokenizer.unk_token in pieces or (len(word) > 2 and max(len(piece.strip("▁")) for piece in pieces) == 1):
+            unknown.append(word)
+    if unknown:
+        known = sorted({word[1:].lower() for word in tokenizer.get_vocab() if word.startswith("▁") and len(word) > 4})
+        known = f"such as {', '.join(known)}" if len(known) < 1000 else "in English"
+        warnings.warn(
+            f"This checkpoint does not know {', '.join(map(repr, unknown))}, and may make another sound; "
+            f"write words that it knows, {known}.",
+            stacklevel=4,
+        )
+
+
 def _warn_of_used(generator):
-    """Say that a generator goes on where an earlier call stopped."""
-    if not isinstance(generator, torch.Generator):
+    """Say that a generator goes on where an earlier call stopped; refuse a seed in its place."""
+    if generator is None:
         return
+    if not isinstance(generator, torch.Generator):
+        raise TypeError(
+            f"generator is {generator!r}, but must be a generator or a list of them: "
+            'write generator=torch.Generator("cpu").manual_seed(0), with your seed.'
+        )
     device, seed = generator.device, generator.initial_seed()
     if not torch.equal(torch.Generator(device).manual_seed(seed).get_state(), generator.get_state()):
         warnings.warn(
@@ -124,11 +160,18 @@ def _warn_of_used(generator):
 
 
 def _check_scheduler(scheduler, present):
-    """Refuse what was made for other noise than the model was trained on."""
-    kind, config = type(scheduler).__name__, getattr(scheduler, "config", {})
+    """Refuse what goes another way than from the noise that the model was trained on to sound."""
+    kind = type(scheduler).__name__
+    if not hasattr(scheduler, "alphas_cumprod") or "Inverse" in kind:  # a class has none either
+        kind = f"the class {scheduler.__name__}" if isinstance(scheduler, type) else f"a {kind}"
+        raise ValueError(
+            f"scheduler is {kind}, but must take away the noise that the model was trained with: "
+            "write, for instance, DPMSolverMultistepScheduler.from_config(pipe.scheduler.config)."
+        )
     for name in _TRAINED:
-        if config.get(name) != present.config.get(name):
+        ours, trained = scheduler.config.get(name, False), present.config.get(name, False)
+        if ours != trained:
             raise ValueError(
-                f"scheduler has {name} {config.get(name)!r}, but the model was trained with "
-                f"{present.config.get(name)!r}: write {kind}.from_config(pipe.scheduler.config)."
+                f"scheduler has {name} {ours!r}, but the model was trained with {trained!r}: "
+                f"write {kind}.from_config(pipe.scheduler.config)."
             )

@@ -76,6 +76,6 @@ class Prediction:
 
 def _number(text):
     """The number in a text; in half of the world a comma stands before the decimals, elsewhere between thousands."""
-    if re.fullmatch(r"\s*\d{1,3}(,\d{3})+(\.\d*)?\s*", text):
+    if re.fullmatch(r"\s*[1-9]\d{0,2}(,\d{3})+(\.\d*)?\s*", text):
         text = text.replace(",", "")
     return float(text.replace(",", ".")) if text.strip() else None

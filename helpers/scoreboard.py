@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from helpers.checkpoints import checkpoint_name
-from helpers.devices import GIB, libraries, processor
+from helpers.devices import GIB, cores, libraries, processor
 from helpers.measuring import Trial
 from helpers.pictures import BARS, Picture
 from helpers.tables import table
@@ -192,4 +192,4 @@ def _differences(entry, records):
 
 def _here():
     """The machine and the libraries of this process."""
-    return {"machine": f"{platform.system()}, {processor()}, {os.cpu_count()} CPUs", "versions": libraries()}
+    return {"machine": f"{platform.system()}, {processor()}, {cores():g} CPUs", "versions": libraries()}

@@ -1,15 +1,14 @@
 """Make one clip for every line of a prompt file, on as many devices as there are.
 
-On all GPUs of a machine, one process for each:
+On all GPUs of a machine, one process for each (here two), in the folder notebooks:
 
-    accelerate launch --multi_gpu notebooks/generate_many.py prompts.txt my_sounds
+    accelerate launch --config_file accelerate.yaml --num_processes 2 generate_many.py prompts.txt my_sounds
 
-Two processes on the CPU (`--multi_gpu` starts them there, too; accelerate's own `--cpu` would start only one):
+Two processes on the CPU: the same with `--cpu` at the end (accelerate's own `--cpu` would start only one).
 
-    accelerate launch --multi_gpu --num_processes 2 notebooks/generate_many.py prompts.txt my_sounds --cpu
-
-On several machines give the same command on each, with `--num_machines`, `--machine_rank`, `--main_process_ip` and a
-folder on a disk that they share. With one device, on a Mac and on Windows: `python notebooks/generate_many.py`.
+On several machines give the same command on each, with `--num_machines`, `--machine_rank`, `--main_process_ip`,
+`--main_process_port` and a folder on a disk that they share. With one device, on a Mac and on Windows:
+`python notebooks/generate_many.py`.
 
 The clip of line 7 is 00007.flac; its seed is 7 (plus `--seed`), so it does not depend on the number of processes.
 Line, seed, settings and CLAP score of a clip are stored in the clip itself, and those of all clips in table.jsonl. If a
@@ -29,6 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the folder of th
 import helpers  # before torch, so that threads that wait leave the cores to other processes  # isort: skip
 
 import numpy as np
+import psutil
 import soundfile
 import torch
 from accelerate import PartialState
@@ -144,6 +144,16 @@ def read_arguments():
     return parser.parse_args()
 
 
+def launcher():
+    """Tell the number of the process that `accelerate launch` runs in; None if nothing launched this one."""
+    return os.getppid() if "ACCELERATE_MIXED_PRECISION" in os.environ else None
+
+
+def orphaned(launched):
+    """Whether the launcher was killed, and not this process: it would keep its lock, and nobody would wait for it."""
+    return launched is not None and (os.getppid() != launched or not psutil.pid_exists(launched))
+
+
 def one_line(problem):
     """Shorten what went wrong to one line."""
     return f"generate_many.py: {problem.strip().splitlines()[0]}"
@@ -151,7 +161,12 @@ def one_line(problem):
 
 def main():
     """Share out what is left, and make it."""
-    given = read_arguments()
+    launched, given = launcher(), read_arguments()
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure") and not stream.isatty():  # whoever reads a pipe or a file expects UTF-8
+            stream.reconfigure(encoding="utf-8", errors="replace")
+    if torch.cuda.is_available() and "LOCAL_RANK" in os.environ:  # so that not all of them try out the first GPU
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
     device = "cpu" if given.cpu else helpers.best_device()
     if device == "mps" and int(os.environ.get("WORLD_SIZE", 1)) > 1:
         if int(os.environ["RANK"]) > 0:  # PartialState would tell each process that it is the only one
@@ -174,7 +189,7 @@ def main():
                     pass  # free, so there is nobody left of a run before
             said = [what_is_left(given)]
         except Timeout:
-            said = [f"another run is at work in {given.folder}: wait until it has ended."]
+            said = [f"another run is at work in {given.folder}: wait until it has ended (if killed, after its clip)."]
         except PROBLEMS as error:
             said = [str(error)]
     broadcast_object_list(said)
@@ -187,15 +202,17 @@ def main():
     with state.split_between_processes(left) as mine:
         who = f"process {state.process_index} of {state.num_processes} (pid {os.getpid()})"
         print(f"{who} on {state.device}: {len(mine)} of {len(left)} clips", flush=True)
-        where = ""
+        where, place = "", device if state.num_processes == 1 else state.device  # AUDIOLDM2_DEVICE may say "cuda:1"
         try:
             if mine:
-                pipe = helpers.load_pipeline(given.checkpoint, getattr(torch, given.dtype), state.device)
+                pipe = helpers.load_pipeline(given.checkpoint, getattr(torch, given.dtype), place)
                 pipe.scheduler = DPMSolverMultistepScheduler.from_config(
                     pipe.scheduler.config, timestep_spacing="trailing"
                 )
                 pipe.set_progress_bar_config(disable=True)
             for path, task in mine:
+                if orphaned(launched):
+                    raise RuntimeError("the launcher was killed; the same command again makes what is missing.")
                 where, start = f"line {task['line']}: ", time.perf_counter()
                 clip, score = make(pipe, task)
                 seconds = round(time.perf_counter() - start, 3)

@@ -5,7 +5,6 @@ import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import threading
@@ -13,13 +12,14 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import accelerate
+import capabilities
 import nbformat
 import numpy as np
 import psutil
 import pytest
 import soundfile
 from accelerate import PartialState
-from accelerate.commands.launch import launch_command_parser
+from accelerate.commands.launch import _validate_launch_command, launch_command_parser
 from filelock import FileLock
 from lessons import cells
 
@@ -32,6 +32,7 @@ import generate_many  # noqa: E402
 
 TEXTS = ["Rain falling", "Birds singing", "", "Church bells – größer", "A steam train", "Techno music", "A siren"]
 PROMPTS = {line: text for line, text in enumerate(TEXTS, 1) if text}
+OLD = "compute_environment: AMAZON_SAGEMAKER\ndistributed_type: NO\nfp16: true\nsome_old_key: 1\n"
 SETTINGS = ["--steps", "2", "--seconds", "1.28"]
 
 
@@ -60,10 +61,11 @@ def run_here(prompts, folder, *options, device="cpu"):
 
 def launch_and_kill(prompts, folder):
     """Two processes on the CPU, of which the second is killed after its first clip: status, output, whether it hung."""
-    command = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
-    command += ["--num_machines", "1", "--gpu_ids", "all", "--main_process_port", "0"]
-    command += [str(SCRIPT), str(prompts), str(folder), *SETTINGS]
-    environment = os.environ | {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1", "PYTHONUTF8": "1"}
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(NOTEBOOKS / "accelerate.yaml")]
+    command += ["--num_processes", "2", str(SCRIPT), str(prompts), str(folder), *SETTINGS, "--cpu"]
+    (folder.parent / "accelerate").mkdir()
+    (folder.parent / "accelerate" / "default_config.yaml").write_text(OLD, encoding="utf-8")  # somebody's own
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONUTF8": "1", "HF_HOME": str(folder.parent)}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "encoding": "utf-8"}
     said = ""
     with subprocess.Popen(command, env=environment, **pipes) as process:
@@ -72,7 +74,7 @@ def launch_and_kill(prompts, folder):
         for line in process.stdout:
             said += line
             if line.startswith("process 1: "):
-                os.kill(int(re.search(r"process 1 of 2 \(pid (\d+)\)", said)[1]), signal.SIGKILL)
+                psutil.Process(int(re.search(r"process 1 of 2 \(pid (\d+)\)", said)[1])).kill()
                 break
         said += process.stdout.read()
         hung = not limit.is_alive()
@@ -108,7 +110,7 @@ def test_a_longer_file_adds_clips_and_makes_none_again(one):
     assert one.first and one.first.items() < made(one.clips).items()
 
 
-@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
+@pytest.mark.skipif(bool(capabilities.lacks("10_")), reason=capabilities.lacks("10_") or "")
 def test_a_killed_process_ends_the_run_and_the_same_command_again_makes_what_is_missing(one, tmp_path):
     clips = tmp_path / "clips"
     status, said, hung = launch_and_kill(one.prompts, clips)
@@ -209,3 +211,17 @@ def test_the_script_imports_helpers_before_torch():
     """Otherwise torch's threads spin while they wait, and starve beside another process."""
     lines = [line.split()[1] for line in SCRIPT.read_text(encoding="utf-8").splitlines() if line.startswith("import ")]
     assert lines.index("helpers") < lines.index("torch")
+
+
+def test_what_it_says_is_utf8_whatever_the_code_page(tmp_path):
+    environment = os.environ | {"PYTHONIOENCODING": "cp1252", "PYTHONUTF8": "0"}
+    command = [sys.executable, str(SCRIPT), "größer–雨.txt", str(tmp_path), "--cpu"]
+    done = subprocess.run(command, env=environment, capture_output=True)
+    assert done.returncode == 1 and "größer–雨.txt" in done.stderr.decode("utf-8")
+
+
+def test_our_configuration_starts_as_many_processes_as_asked_for():
+    words = ["--config_file", str(NOTEBOOKS / "accelerate.yaml"), "--num_processes", "3", "script.py", "--cpu"]
+    asked, _, _ = _validate_launch_command(launch_command_parser().parse_args(words))
+    assert asked.multi_gpu and asked.num_processes == 3 and asked.num_machines == 1 and asked.main_process_port == 0
+    assert asked.mixed_precision == "no" and asked.training_script_args == ["--cpu"]

@@ -1,13 +1,14 @@
-"""What lesson 5 leaves to helpers.compiling."""
+"""What lesson 5 leaves to helpers.topics.compiling."""
 
 import json
 import math
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
 
-from helpers import compiling
+from helpers.topics import compiling
 
 
 @pytest.fixture
@@ -35,6 +36,61 @@ def test_a_missing_compiler_is_told_in_one_line_and_the_eager_module_comes_back(
     assert calls.first == math.inf and calls.result.shape == (1, 2)
     said = [line for line in capsys.readouterr().out.splitlines() if "compiling failed" in line]
     assert len(said) == 1 and "No working C++ compiler found. Look for g++." in said[0]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1.95 GiB."),
+        MemoryError(),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:121] . DefaultCPUAllocator: can't allocate memory"),
+        RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 8 bytes."),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+@pytest.mark.parametrize("while_compiling", [True, False])
+def test_out_of_memory_is_raised_and_is_not_a_failure_of_the_compiler(pipe, capsys, error, while_compiling):
+    def runs_out(*args):
+        raise error
+
+    pipe.unet = torch.compile(pipe.unet, backend=lambda graph, inputs: runs_out() if while_compiling else runs_out)
+    with pytest.raises(type(error)) as raised:
+        compiling.first_calls(pipe, lambda: pipe.unet(torch.ones(1, 2)))
+    assert raised.value is error and "compiling failed" not in capsys.readouterr().out
+
+
+@pytest.fixture
+def own_caches(monkeypatch):
+    """Puts the folders of compiled code back."""
+    for name in ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    yield
+    torch.compiler.reset()
+    compiling.clear_caches()
+
+
+def compiled_files():
+    """What the C++ compiler made for kernels since the last cold start."""
+    return {path.name for path in Path(compiling._folders[-1].name).rglob("*.main.*") if path.suffix in (".so", ".pyd")}
+
+
+def test_compiling_the_same_twice_in_one_process_is_cold_both_times(own_caches):
+    made = []
+    for _ in range(2):
+        compiling.start_cold()
+        misses = compiling.counters["inductor"]["fxgraph_cache_miss"]
+        small = torch.compile(lambda x: torch.nn.functional.silu(2 * x + 1), fullgraph=True)
+        small(torch.ones(100))
+        assert compiling.counters["inductor"]["fxgraph_cache_miss"] == misses + 1
+        made.append(compiled_files())
+    assert made[0] and made[0] == made[1], "the second time, code that was in memory was used"
+
+
+def test_a_start_that_is_not_cold_says_so(own_caches, capsys):
+    folders = len(compiling._folders)
+    compiling.start_cold(forget=False)
+    assert "may be faster than a cold one" in capsys.readouterr().out and len(compiling._folders) == folders
 
 
 def test_an_error_that_compiling_is_not_to_blame_for_is_raised(pipe):

@@ -15,6 +15,7 @@ def test_a_guess_in_plain_code():
 @pytest.mark.parametrize(
     ("typed", "value"),
     [("2", 2), ("1.5", 1.5), ("1,5", 1.5), (" 3 ", 3), ("1,000", 1000), ("1,234,567.5", 1234567.5), ("", None)]
+    + [("0,125", 0.125), ("0,5", 0.5), ("12,500", 12500), ("0,125,000", 7)]
     + [("fast", 7), ("inf", 7), ("nan", 7)],
 )
 def test_a_number_typed_into_the_box(shown, typed, value):

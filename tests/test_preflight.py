@@ -38,6 +38,7 @@ CPU, GPU = (
     {"helpers.devices.best_device": always(name), "helpers.best_device": always(name)} for name in ("cpu", "cuda")
 )
 NO_HEADERS = CPU | {"shutil.which": always("/usr/bin/g++"), "sysconfig.get_paths": always({"include": "nowhere"})}
+BUILDS = CPU | {"shutil.which": always("/usr/bin/g++"), "pathlib.Path.exists": always(True)}
 NOT_ON_WINDOWS = pytest.mark.skipif(os.name == "nt", reason="there the compiler brings what it needs")
 BUSY = "Other processes use 1.0 of 2 cores.\n"
 NO_KERNEL = "CUDA error: no kernel image is available for execution on the device\nCUDA kernel errors"
@@ -72,12 +73,21 @@ def row(monkeypatch):
             "red",
             ["psutil", "pip install -r"],
         ),
-        ("device", {"torch.ones": always(RuntimeError(NO_KERNEL))}, "red", ["no kernel image"]),
+        ("device", CPU | {"torch.ones": always(RuntimeError(NO_KERNEL))}, "red", ["no kernel image"]),
+        (
+            "device",
+            {"helpers.devices._fault": always("torch sees a GPU, but cannot use it (no kernel image)")},
+            "amber",
+            ["cpu: ", "no kernel image", "troubleshooting.md"],
+        ),
+        ("official step", {"helpers.devices.free_memory": always((1e9, 8e9))}, "amber", ["not tried"]),
+        ("official step", {"helpers.official_unet": always(MemoryError("The UNet needs 2.8 GB"))}, "red", ["2.8 GB"]),
         ("device", CPU | {"shutil.which": always("/usr/bin/nvidia-smi")}, "amber", ["cpu: ", "pytorch.org"]),
         ("device", CPU | {"shutil.which": always(None)}, "green", ["cpu: ", "half precision"]),
         ("device", CPU | {"torch.backends.mps.is_available": always(True)}, "amber", ["cpu: ", "macOS to 15.1"]),
         ("other programs", {"helpers.devices.busy_line": always(BUSY)}, "amber", [BUSY.strip()]),
         ("other programs", {"helpers.devices.busy_line": always("")}, "green", []),
+        ("memory", {"helpers.devices.free_memory": always((1.1e9, 1.5e9))}, "red", ["1.0 of 1.4 GiB free for this"]),
         ("memory", CPU | {"psutil.virtual_memory": free(8)}, "green", ["8.0 of 8.0 GiB"]),
         ("memory", CPU | {"psutil.virtual_memory": free(2)}, "amber", ["2.0 of 8.0 GiB", "close other programs"]),
         ("memory", CPU | {"psutil.virtual_memory": free(0.5)}, "red", ["0.5 of 8.0 GiB", "close other programs"]),
@@ -90,6 +100,20 @@ def row(monkeypatch):
             "compiler", NO_HEADERS, "amber", ["Python.h", "python3-dev", "lesson 5 goes on"], marks=NOT_ON_WINDOWS
         ),
         ("compiler", GPU | {"importlib.util.find_spec": always(None)}, "amber", ["Triton", "lesson 5 goes on"]),
+        pytest.param(
+            "compiler",
+            GPU | {"importlib.util.find_spec": always(1), "shutil.which": always(None)},
+            "amber",
+            ["no C compiler", "lesson 5 goes on"],
+            marks=NOT_ON_WINDOWS,
+        ),
+        (
+            "compiler",
+            BUILDS | {"torch.compile": always(OSError("failed to map segment"))},
+            "amber",
+            ["compiling fails", "failed to map segment", "without exec"],
+        ),
+        ("compiler", BUILDS | {"torch.compile": always(always(None))}, "green", ["compiled a small"]),
         ("clip", {"helpers.plot_spectrogram": always(NO_CACHE)}, "red", ["no locator", "troubleshooting.md"]),
         ("clip", {"helpers.checkpoints.POCKET": Path("nowhere")}, "red", ["nowhere", "troubleshooting.md"]),
         ("clip", {"os.environ": os.environ | {"AUDIOLDM2_CHECKPOINT": "pockett"}}, "red", ["pockett"]),

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from benchmarks import quality_against_steps as benchmark
-from helpers import solvers
+from helpers.topics import schedulers as topic
 
 
 def test_one_point_for_each_scheduler_and_number_of_steps_and_lesson_6_draws_them(tmp_path):
@@ -22,7 +22,7 @@ def test_one_point_for_each_scheduler_and_number_of_steps_and_lesson_6_draws_the
         assert -2 <= entry["clap_change"]["low"] <= entry["clap_change"]["high"] <= 2
     assert results["cross_check"]["steps"] > results["reference"]["steps"] > 2
     assert results["inter_seed_distance"]["median"] > 0
-    curve = solvers.recorded(record)
+    curve = topic.recorded(record)
     assert curve.title.startswith(f"Recorded {results['date']} on ")
     assert curve.title.endswith("pocket, 2 clips at each point") and list(curve.distances) == list(benchmark.SCHEDULERS)
     titles = [ax.get_title() for ax in curve.plot().figure.axes]
@@ -39,7 +39,7 @@ def test_goes_on_where_it_stopped(tmp_path, monkeypatch):
         numbers = {"scheduler": "DDIM", "steps": 1, "clap": [0.5, 0.5], "distance": [1.0, 2.0]}
         return {"reference": numbers, "cross_check": numbers, "points": [numbers], "inter_seed_distance": [3.0, 3.0]}
 
-    monkeypatch.setattr(solvers, "measure_prompt", measure)
+    monkeypatch.setattr(topic, "measure_prompt", measure)
     arguments = ["--prompts", "2", "--steps", "1", "--json", str(path), "--seeds"]
     with pytest.raises(KeyboardInterrupt):
         benchmark.main([*arguments, "2"])

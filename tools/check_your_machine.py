@@ -77,10 +77,15 @@ def check_device():
     import helpers  # before torch  # isort: skip
     import torch
 
-    one = torch.ones(64, 64, device=helpers.best_device())
-    found = helpers.describe()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        one = torch.ones(64, 64, device=helpers.best_device())
+    found = helpers.describe(one.device)
     if float((one @ one)[0, 0]) != 64:
         return RED, f"wrong sums from {found}", "restart the computer, then update the driver"
+    if caught and "cannot use it" in str(caught[0].message):
+        step = "the lessons run on the CPU; for the GPU, look the message up in docs/troubleshooting.md"
+        return AMBER, f"{found}. {caught[0].message}", step
     if one.device.type == "cpu" and torch.backends.mps.is_available():
         return AMBER, found, "to use the GPU of this Mac, update macOS to 15.1 or newer"
     if one.device.type == "cpu" and shutil.which("nvidia-smi"):
@@ -89,14 +94,14 @@ def check_device():
 
 
 def check_memory():
-    """There is room in memory for a lesson."""
-    import psutil
+    """There is room in memory for a lesson, within the limit of a container."""
+    from helpers.devices import free_memory
 
-    memory = psutil.virtual_memory()
-    found = f"{memory.available / GIB:.1f} of {memory.total / GIB:.1f} GiB free"
-    if memory.available < 1.5 * GIB:
-        return RED, found, "close other programs and other notebooks until 1.5 GiB are free"
-    if memory.available < 4e9:
+    free, total = free_memory()
+    found = f"{free / GIB:.1f} of {total / GIB:.1f} GiB free for this process"
+    if free < 1.5 * GIB:
+        return RED, found, "close other programs and notebooks, or ask for more memory, until 1.5 GiB are free"
+    if free < 4e9:
         step = "close other programs and notebooks: lessons 4 and 8 want 4 GB, the tour and lessons 1, 3 and 9 3 GB"
         return AMBER, found, f"{step}; with less, write OFFICIAL_WIDTH = 0.5 among their parameters"
     return GREEN, found, ""
@@ -120,24 +125,47 @@ def check_disk():
 
 
 def check_compiler():
-    """torch.compile finds what it needs for lesson 5."""
-    from helpers.devices import best_device
+    """torch.compile works: it finds what it needs, and what it compiled may run."""
+    from helpers.devices import best_device  # before torch  # isort: skip
+    import torch
 
-    without = "lesson 5 goes on without it; to have it, "
-    if best_device() == "cuda":
-        if importlib.util.find_spec("triton") is None:
-            return AMBER, "no Triton", f"{without}pip install triton (on Windows triton-windows)"
-        return GREEN, f"Triton {_installed('triton') or ''}", ""
-    names = ["cl"] if os.name == "nt" else [os.environ.get("CXX") or "g++", "clang++"]
+    without, gpu = "lesson 5 goes on without it; to have it, ", best_device().startswith("cuda")
+    if gpu and importlib.util.find_spec("triton") is None:
+        return AMBER, "no Triton", f"{without}pip install triton (on Windows triton-windows)"
+    names = [os.environ.get("CC") or "cc", "gcc", "clang"] if gpu else [os.environ.get("CXX") or "g++", "clang++"]
+    if os.name == "nt":
+        names = [sys.executable] if gpu else ["cl"]  # there, Triton brings a compiler of its own
     found = next(filter(None, map(shutil.which, names)), None)
     if found is None:
         how = {"nt": "install the Build Tools for Visual Studio, and start Jupyter from their command prompt"}
         unix = "xcode-select --install" if sys.platform == "darwin" else "sudo apt install g++ python3-dev"
-        return AMBER, f"no C++ compiler ({' or '.join(names)})", without + how.get(os.name, unix)
+        return AMBER, f"no {'C' if gpu else 'C++'} compiler ({' or '.join(names)})", without + how.get(os.name, unix)
     if os.name != "nt" and not Path(sysconfig.get_paths()["include"], "Python.h").exists():
         step = f"{without}sudo apt install python3-dev, or the like on your system"
         return AMBER, f"{Path(found).name} is there, but not Python.h, which torch compiles against", step
-    return GREEN, Path(found).name, ""
+    start, factor = time.perf_counter(), time.time() % 1  # no function that was compiled before
+    try:
+        torch.compile(lambda x: x.sin() * factor)(torch.ones(64, device=best_device()))
+    except Exception as error:  # what compilers raise has no common kind
+        step = f"{without}look the message up in docs/troubleshooting.md: a path with spaces, a /tmp without exec"
+        return AMBER, f"{Path(found).name} is there, but compiling fails ({_one_line(error)})", step
+    return GREEN, f"{Path(found).name} compiled a small function in {time.perf_counter() - start:.0f} s", ""
+
+
+def check_step():
+    """One step at the official size, as the lessons take it with the parameters that `check_memory` recommends."""
+    import helpers  # before torch  # isort: skip
+    from helpers.devices import free_memory
+
+    free, _ = free_memory(helpers.best_device())
+    if free < 1.5 * GIB:
+        return AMBER, "not tried: it needs 1.5 GiB", "make room in memory (see above)"
+    width = 1.0 if free >= 4e9 else 0.5
+    step = helpers.unet_step(helpers.official_unet(width=width), 5.12)
+    start = time.perf_counter()
+    step().cpu()
+    found = f"5.12 s of sound at {'full' if width == 1 else 'half'} width took {time.perf_counter() - start:.1f} s"
+    return GREEN, f"{found}, the first time", ""
 
 
 def check_clip():
@@ -149,12 +177,13 @@ def check_clip():
     start = time.perf_counter()
     pipe = helpers.load_pipeline("pocket")
     pipe.set_progress_bar_config(disable=True)
-    audio = pipe(PROMPT, num_inference_steps=1).audios[0]
+    audio = pipe(PROMPT, num_inference_steps=1).audios[0]  # of the natural length
     for show in (helpers.play, helpers.plot_spectrogram):
         show(audio, pipe.vocoder.config.sampling_rate, "bells")
     if not abs(audio).max() > 0:
         return RED, "pocket makes no sound", "report it, with these rows: it should"
-    found = f"made, drawn and put into a player in {time.perf_counter() - start:.1f} s, loading included"
+    seconds = len(audio) / pipe.vocoder.config.sampling_rate
+    found = f"made, drawn and put into a player: {seconds:.2f} s of sound in {time.perf_counter() - start:.1f} s"
     return GREEN, f"{found}; put on headphones, and set the volume low at first", ""
 
 
@@ -165,8 +194,9 @@ CHECKS = {
     "device": check_device,
     "memory": check_memory,
     "disk": check_disk,
-    "compiler": check_compiler,
     "clip": check_clip,
+    "official step": check_step,
+    "compiler": check_compiler,
 }
 
 
@@ -251,10 +281,11 @@ def report(rows, steps=20, repeats=3):
         pipe = helpers.load_pipeline()
         pipe.set_progress_bar_config(disable=True)
         settings = {"num_inference_steps": steps, "negative_prompt": "Low quality, average quality."}
-        runs = [
-            helpers.time_stages(pipe, PROMPT, generator=torch.Generator("cpu").manual_seed(0), **settings)
-            for _ in range(1 + repeats)
-        ][1:]
+
+        def clip():
+            return pipe(PROMPT, generator=torch.Generator("cpu").manual_seed(0), **settings)
+
+        runs = helpers.measure({"clip": clip}, repeats).variants["clip"].calls
     name = checkpoint_name(pipe)
     return whole | {
         "processor": processor(),
@@ -262,7 +293,7 @@ def report(rows, steps=20, repeats=3):
         "checkpoint": name if name in ("pocket", *helpers.OFFICIAL) else "another",
         "dtype": str(pipe.unet.dtype),
         "steps": steps,
-        "stages in seconds": [{stage: round(s, 4) for stage, s in run.seconds.items()} for run in runs],
+        "stages in seconds": [{stage: round(s, 4) for stage, s in run.items()} for run in runs],
     }
 
 

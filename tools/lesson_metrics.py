@@ -24,7 +24,7 @@ KINDS = {
     ),
     "measuring": (
         "measure", "report", "official", "break-even", "curve", "sweep", "weights", "stages", "cost", "pairs", "floors",
-        "size", "sound", "distance", "judge", "ladder", "rungs",
+        "size", "sound", "distance", "judge", "ladder", "rungs", "grid",
     ),
     "apparatus": (
         "predict", "proof", "exercise", "scoreboard", "listen", "look", "sketch", "table", "chart", "checkpoints",

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-import torch
 from matplotlib.figure import Figure
 from tqdm.auto import tqdm
 
+from helpers.devices import out_of_memory
 from helpers.measuring import measure
 from helpers.pictures import COLOURS, MARKERS, Picture
 
@@ -63,8 +63,8 @@ def sweep(variants, lengths, repeats=3):
                 try:
                     if name not in out:
                         row[length] = measure({name: variant}, repeats).before.median
-                except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-                    if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "memory" not in str(error):
+                except (MemoryError, RuntimeError) as error:
+                    if not out_of_memory(error):
                         raise
                     print(f"{name}: out of memory at {length:g}, and left out from there on")
                     out.add(name)

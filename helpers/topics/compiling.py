@@ -11,6 +11,7 @@ from torch._dynamo.exc import TorchDynamoException
 from torch._dynamo.utils import counters  # torch's own bookkeeping of what it compiles
 from torch._inductor.utils import clear_caches
 
+from helpers.devices import out_of_memory
 from helpers.measuring import Trial, measure
 from helpers.official import official_unet, unet_step
 
@@ -23,12 +24,21 @@ def graphs():
     return counters["stats"]["unique_graphs"]
 
 
-def start_cold():
-    """Forget compiled code, in memory and on disk, so that the next first call takes as long as on a new machine."""
+def start_cold(forget=True):
+    """Forget compiled code, in memory and on disk, so that the next first call takes as long as on a new machine.
+
+    Parameters
+    ----------
+    forget : bool
+        False forgets only the graphs and keeps the code of earlier sessions, and says so: the first call is not cold.
+    """
+    torch.compiler.reset()
+    if not forget:
+        print("Code that was compiled earlier is kept: the first call may be faster than a cold one.")
+        return
     _folders.append(tempfile.TemporaryDirectory(prefix="compiled-", ignore_cleanup_errors=True))
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = _folders[-1].name
     os.environ["TRITON_CACHE_DIR"] = str(Path(_folders[-1].name) / "triton")
-    torch.compiler.reset()
     clear_caches()
 
 
@@ -36,7 +46,7 @@ def first_calls(pipe, call):
     """Call a pipeline twice after `torch.compile` has wrapped its UNet.
 
     Without a C++ compiler, or on a GPU without Triton, the first call fails. The eager UNet is then put back, with a
-    line that says why.
+    line that says why. Where memory ran out, that is raised.
 
     Parameters
     ----------
@@ -54,6 +64,9 @@ def first_calls(pipe, call):
     try:
         return True, measure(call, repeats=1).before
     except TorchDynamoException as error:
+        inner = getattr(error, "inner_exception", error)
+        if out_of_memory(inner):
+            raise inner from error
         pipe.unet = getattr(pipe.unet, "_orig_mod", pipe.unet)
         reason = " ".join(str(error).split("\n\n")[0].split())[:200]
         print(f"Going on eagerly, because compiling failed ({type(error).__name__}): {reason}")

@@ -12,6 +12,7 @@ from tqdm.auto import tqdm
 
 from helpers.pictures import Picture
 from helpers.quality import clap_scores, distance
+from helpers.yardstick import NEARLY, SAME, verdict, yardstick
 
 RECORD = Path(__file__).parents[1] / "records" / "quality_against_steps.json"
 BATCH = 4  # clips at once: more are no faster on two cores
@@ -49,9 +50,17 @@ class QualityCurve:
         return found
 
     @property
-    def inter_seed_distance(self):
-        """Median distance in dB between references of different seeds."""
-        return self.data["inter_seed_distance"]["median"]
+    def yardstick(self):
+        """Distance in dB of another seed: that of `helpers.yardstick`, or in a record that of its own references."""
+        return self.data.get("yardstick", self.data["inter_seed_distance"]["median"])
+
+    @property
+    def verdicts(self):
+        """What the one rule of `helpers.yardstick` calls the median of `distances`: the same dicts with words."""
+        return {
+            name: {steps: verdict(far / self.yardstick) for steps, far in row.items()}
+            for name, row in self.distances.items()
+        }
 
     def plot(self, names=None):
         """Draw the distance to the reference and the CLAP score against the steps.
@@ -65,7 +74,7 @@ class QualityCurve:
         -------
         helpers.pictures.Picture
         """
-        names, data, tenth = names or list(self.distances), self.data, self.inter_seed_distance / 10
+        names, data, yard = names or list(self.distances), self.data, self.yardstick
         figure = Figure(figsize=(10, 4.4), layout="constrained")
         far, fit = figure.subplots(1, 2)
         for name in names:
@@ -78,9 +87,10 @@ class QualityCurve:
             ax.axhspan(data[key]["low"], data[key]["high"], **band)
             ax.set(xscale="log", xlabel="steps")
             ax.set_xticks(steps, steps)
-        far.axhline(tenth, color="tab:orange", lw=1, label="a tenth of that (median)")
+        far.axhline(NEARLY * yard, color="tab:orange", lw=1, label='up to here "nearly the same clip"')
+        far.axhline(SAME * yard, color="tab:orange", lw=1, ls="--", label='up to here "the same clip"')
         check = data["cross_check"]["distance"]["median"]
-        far.axhline(check, color="black", lw=1, ls=":", label="cross-check: the error of the reference")
+        far.axhline(check, color="black", lw=1, ls=":", label="cross-check: error of the reference")
         far.set(title="Distance to the reference", ylabel="log-mel distance (dB)", yscale="log")
         far.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         far.yaxis.set_major_formatter("{x:g}")
@@ -88,12 +98,12 @@ class QualityCurve:
         for ax in (far, fit):
             ax.minorticks_off()
         figure.suptitle(self.title)
-        figure.legend(*far.get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
+        figure.legend(*far.get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
         said = ", ".join(
             f"{name} " + " and ".join(f"{self.distances[name][n]:.2f} dB at {n} steps" for n in (steps[0], steps[-1]))
             for name in names
         )
-        alt = f"{self.title}. Median distance to the reference: {said}. Another seed: {10 * tenth:.2f} dB"
+        alt = f"{self.title}. Median distance to the reference: {said}. Another seed: {yard:.2f} dB"
         return Picture(figure, f"{alt}; cross-check: {check:.2f} dB.")
 
 
@@ -129,7 +139,8 @@ def quality_curve(pipe, prompt, schedulers, steps, reference, cross_check, seeds
     with tqdm(total=total, unit="step", desc="steps") as bar:
         settings = (schedulers, steps, range(seeds), seconds, reference, cross_check)
         measured = measure_prompt(pipe, prompt, *settings, progress=bar.update)
-    return QualityCurve(summary([measured]), f"Measured here, {seeds} clips at each point")
+    data = summary([measured]) | {"yardstick": yardstick(pipe, prompt, seconds).distance}
+    return QualityCurve(data, f"Measured here, {seeds} clips at each point")
 
 
 def recorded(path=RECORD):
