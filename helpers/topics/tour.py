@@ -54,11 +54,13 @@ class WayDown:
             What to print.
         """
         here, official = steps * clip.step + clip.rest, steps * step.median
-        before = [bar for bar in self.bars.values() if len(bar) == 2]
+        before = self._own()
         self.bars[name] = here, official
-        said = f"{here:.3g} s, at the official size {steps} x {step.median:.3g} s = {official:.3g} s"
-        was = f"{before[-1][0]:.3g} s → {here:.3g} s; official size {before[-1][1]:.3g} s → " if before else ""
-        self.notes[name] = f"{was}{official:.3g} s" if was else said
+        said = f"{_say(here)}, at the official size {steps} x {_say(step.median)} = {_say(official)}"
+        self.notes[name] = said
+        if before:
+            was, official_was = map(_say, before[-1])
+            self.notes[name] = f"{was} → {_say(here)}; official size {official_was} → {_say(official)}"
         return f"{name}: a clip {said} and the rest"
 
     def recorded(self, name):
@@ -68,17 +70,20 @@ class WayDown:
         self.notes[name] = self._said(name)
         return f"{name}, not measured here. {self._said(name)}"
 
+    def _own(self):
+        return [bar for bar in self.bars.values() if len(bar) == 2]
+
     def _said(self, name):
         """What the record has on a change."""
         found = self._record.get(name)
         if found is None:
             return "Not recorded: no machine of ours has measured it."
-        seconds = f"{found['before']:.3g} s → {found['after']:.3g} s" if found["before"] else f"{found['after']:.3g} s"
+        seconds = f"{_say(found['before'])} → {_say(found['after'])}"
         return f"Recorded on {found['machine']}, {found['date']}, at the official size: {seconds} ({found['what']})."
 
     def speedups(self):
         """Divide the first bar measured here by the last one: on this checkpoint, and at the official size."""
-        own = [bar for bar in self.bars.values() if len(bar) == 2]
+        own = self._own()
         return tuple(first / last for first, last in zip(own[0], own[-1], strict=True))
 
     def chart(self):
@@ -97,17 +102,17 @@ class WayDown:
                     ax.barh(y, seconds, **BARS[0])
                 more = rest["after"] if rest else 0
                 panels[1].barh(y, more, left=bar[1], **BARS[1])
-                panels[0].annotate(f"{bar[0]:.3g} s", (bar[0], y), (3, 0), textcoords="offset points", va="center")
-                label = f"{bar[1]:.3g} s + {more:.2g} s" if rest else f"{bar[1]:.3g} s"
+                panels[0].annotate(_say(bar[0]), (bar[0], y), (3, 0), textcoords="offset points", va="center")
+                label = f"{_say(bar[1])} + {_say(more)}" if rest else _say(bar[1])
                 panels[1].annotate(label, (bar[1] + more, y), (3, 0), textcoords="offset points", va="center")
-                said.append(f"{name}: {bar[0]:.3g} s, official size {label}.")
+                said.append(f"{name}: {_say(bar[0])}, official size {label}.")
             elif bar[0] is None:
                 panels[1].annotate("not recorded", (0, y), (3, 0), textcoords="offset points", va="center")
                 said.append(f"{name}: not recorded.")
             else:
                 seconds = bar[0]["after"]
                 panels[1].barh(y, seconds, **BARS[1])
-                label = f"{seconds:.3g} s, before {bar[0]['before']:.3g} s"
+                label = f"{_say(seconds)}, before {_say(bar[0]['before'])}"
                 panels[1].annotate(label, (seconds, y), (3, 0), textcoords="offset points", va="center")
                 names[y] = f"{name}\n({bar[0]['machine'].split(',')[0]}, {bar[0]['date']})"
                 said.append(f"{name}: {self._said(name)}")
@@ -136,6 +141,10 @@ class WayDown:
                 you = self.notes.get(name, "not measured here")
                 rows.append({"the article": claim["claim"], "on its GPU": claim["article"], "you measured": you})
         return table(rows)
+
+
+def _say(seconds):
+    return f"{seconds:,.0f} s" if seconds >= 1000 else f"{seconds:.3g} s"
 
 
 _CHILD = """
