@@ -60,6 +60,11 @@ def test_every_figure_in_the_readme_is_in_the_results():
     assert figures and not [figure for figure in figures if figure not in results]
 
 
+def test_the_readme_is_short_and_has_one_still_picture():
+    assert len([word for word in README.split() if re.search(r"\w", word)]) <= 700
+    assert re.findall(r"!\[[^]]*\]\(([^)]*)\)", README) == ["docs/before_after.png"]
+
+
 @pytest.mark.parametrize(
     "text, fitted",
     [

@@ -88,6 +88,17 @@ def test_players_hold_their_clips_without_loss_and_pictures_have_a_text(lessons)
         assert pictures and all(picture["alt"] for picture in pictures)
 
 
+def test_the_first_page_opens_with_the_pair_and_its_spectrograms(site, pages):
+    article = pages[site / "index.html"].find("article")
+    before, after = article.find_all("audio")
+    assert (before["aria-label"], after["aria-label"]) == ("Before", "After")
+    for player, name in ((before, "before"), (after, "after")):
+        shown, kept = io.BytesIO(base64.b64decode(player["src"].split(";base64,")[1])), ROOT / "docs" / f"{name}.flac"
+        assert (soundfile.read(shown)[0] == soundfile.read(kept)[0]).all()
+    order = [tag.name for tag in article.find_all(["h1", "audio", "img", "p"]) if tag.name != "p" or len(tag.text) > 60]
+    assert order[:5] == ["h1", "audio", "audio", "img", "p"]
+
+
 def test_solutions_are_folded_formulas_drawn_and_controls_there_to_be_read(lessons):
     first, recipe = lessons
     solution = next(one for one in first.find_all("details") if one.find("summary", string="Solution"))
@@ -128,12 +139,13 @@ def test_in_a_browser(site, chromium, width):
         tab.goto((site / f"{name}.html").as_uri())
         assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{name} is wider than the screen"
         assert tab.evaluate("[...document.images].every(i => i.complete && i.naturalWidth > 0)"), name
-    tab.goto((site / "notebooks" / f"{LESSONS[0]}.html").as_uri())
-    played = tab.evaluate(
-        "async () => { const a = document.querySelector('audio'); await a.play();"
-        " await new Promise(done => setTimeout(done, 1000)); return a.currentTime; }"
-    )
-    assert played > 0.2
+    for name in ("index", f"notebooks/{LESSONS[0]}"):
+        tab.goto((site / f"{name}.html").as_uri())
+        played = tab.evaluate(
+            "async () => { const a = document.querySelector('audio'); await a.play();"
+            " await new Promise(done => setTimeout(done, 1000)); return a.currentTime; }"
+        )
+        assert played > 0.2, name
     tab.goto((site / "search.html").as_uri() + "?q=guidance")
     tab.locator("#search-results li a[href*='02_negative_prompt.html']").first.wait_for()
     assert not errors

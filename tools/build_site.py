@@ -20,12 +20,15 @@ import tempfile
 from pathlib import Path
 
 import nbformat
+import soundfile
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
+import helpers  # noqa: E402
 from tools import address  # noqa: E402
 from tools.execute import CACHE, executed, notebooks  # noqa: E402
 
+PAIR = {"Before": "before.flac", "After": "after.flac"}  # in docs, drawn in the picture of the README
 INTRODUCTION = "\nThese pages show one run of each notebook, on *pocket*: the numbers are those of that run.\n"
 TOCTREE = """
 ```{{toctree}}
@@ -199,6 +202,7 @@ def build(out, paths, mocked=False, cache=CACHE):
             "Beside the lessons": documents[1:],
         }
         first = source / "README.md"
+        _write(first, with_players(first.read_text("utf-8")))
         for caption, members in sections.items():
             lines = "\n".join(member.with_suffix("").as_posix() for member in members)
             sections[caption] = TOCTREE.format(caption=caption, pages=lines) if members else ""
@@ -210,6 +214,15 @@ def build(out, paths, mocked=False, cache=CACHE):
         shutil.copytree(site, out)
     shutil.copy(out / "README.html", out / "index.html")
     return out / "index.html"
+
+
+def with_players(readme):
+    """Put the players of the pair under the title of the README, above the picture of both."""
+    clips = {title: soundfile.read(ROOT / "docs" / name, dtype="float32") for title, name in PAIR.items()}
+    (rate,) = {rate for _, rate in clips.values()}
+    players = helpers.compare({title: clip for title, (clip, _) in clips.items()}, rate).data
+    title, rest = readme.split("\n", 1)
+    return f"{title}\n\n{players}\n{rest}"
 
 
 def _write(path, text):

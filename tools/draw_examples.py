@@ -1,4 +1,4 @@
-"""Draw the picture of the README: `python tools/draw_examples.py` writes docs/before_after.png.
+"""Make the pair of the README and of the site's first page: docs/before_after.png, docs/before.flac, docs/after.flac.
 
 It prints its alternative text, and what the README says of the pair: how long both clips take, and how far apart they
 are.
@@ -8,11 +8,12 @@ from pathlib import Path
 
 import helpers  # before torch: it sets how torch's threads wait  # isort: skip
 
+import soundfile
 import torch
 from diffusers import DPMSolverMultistepScheduler
 from diffusers.models.attention_processor import AttnProcessor, AttnProcessor2_0
 
-PICTURE = Path(__file__).resolve().parents[1] / "docs" / "before_after.png"
+DOCS = Path(__file__).resolve().parents[1] / "docs"
 SAMBA = "The sound of Brazilian samba drums with waves gently crashing in the background"
 PAIRS = 5
 
@@ -36,7 +37,9 @@ pairs = helpers.measure({"before": lambda: generate(200), "after": lambda: gener
 before, after = pairs.before.result, pairs.after.result
 clips = {"before: DDIM, 200 steps": before, "after: DPM++ 2M, 20 steps": after}
 picture = helpers.plot_spectrograms(clips, sampling_rate)
-picture.figure.savefig(PICTURE, dpi=80)
+picture.figure.savefig(DOCS / "before_after.png", dpi=80)
+for name, clip in {"before": before, "after": after}.items():
+    soundfile.write(DOCS / f"{name}.flac", clip, sampling_rate)
 print(picture.alt)
 print(pairs)
 print(helpers.moved(pipe, SAMBA, before, after))
