@@ -14,3 +14,9 @@ _FOLDER = tempfile.TemporaryDirectory()  # as long as this process lives
 os.environ["AUDIOLDM2_SCOREBOARD"] = str(Path(_FOLDER.name) / "scoreboard.jsonl")  # lessons leave none in the tree
 
 import helpers  # noqa: E402, F401  before torch, because it tells torch's threads how long to spin
+
+
+def pytest_xdist_auto_num_workers(config):
+    """Two workers; none for a single file, whose tests then start at once."""
+    one = len(config.args) == 1 and Path(config.args[0].split("::")[0]).is_file()
+    return 0 if one else 2

@@ -2,12 +2,15 @@
 
 import json
 import os
+import re
 import secrets
+import shutil
 import socket
 import subprocess
 import sys
 import time
 import urllib.request
+from pathlib import Path
 
 import lab
 import nbformat
@@ -26,28 +29,34 @@ SETTINGS = {  # all cells stand in the page, not only those in sight; and nothin
 
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("lab")
+    """A copy of the course, as a learner has it."""
+    left_out = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "_site", "scoreboard.jsonl")
+    return shutil.copytree(lab.ROOT, tmp_path_factory.mktemp("lab") / "course", ignore=left_out)
 
 
 @pytest.fixture(scope="session")
 def server(folder):
-    """A JupyterLab with settings and a scoreboard of its own: its address with %s for a path, and the token."""
-    config, token = folder / ".jupyter", secrets.token_hex()
+    """A JupyterLab started by the README's own line: its address with %s for a path, and the token.
+
+    It has settings and a scoreboard of its own.
+    """
+    config, token = folder.parent / "jupyter", secrets.token_hex()
     (config / "labconfig").mkdir(parents=True)
     (config / "labconfig" / "default_setting_overrides.json").write_text(json.dumps(SETTINGS))
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
+    ours = {"open_browser": False, "ip": "127.0.0.1", "port": port, "port_retries": 0, "allow_root": True}
+    (config / "jupyter_server_config.json").write_text(json.dumps({"ServerApp": ours}))
     environment = os.environ | {
         "JUPYTER_CONFIG_DIR": str(config),
         "JUPYTER_RUNTIME_DIR": str(config / "runtime"),
         "JUPYTER_TOKEN": token,
-        "PYTHONPATH": str(lab.ROOT),
-        "AUDIOLDM2_SCOREBOARD": str(folder / "scoreboard.jsonl"),
+        "AUDIOLDM2_SCOREBOARD": str(config / "scoreboard.jsonl"),
     }
     environment.pop("MPLBACKEND", None)  # what pytest set for itself; a learner has the notebook's own
-    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1", f"--port={port}"]
-    command += ["--ServerApp.port_retries=0", f"--ServerApp.root_dir={folder}", "--allow-root"]
+    (line,) = re.findall(r"(?m)^python3 .*/(jupyter lab .*)$", (folder / "README.md").read_text(encoding="utf-8"))
+    command = [str(Path(sys.executable).parent / "jupyter"), *line.split()[1:]]
     address = f"http://127.0.0.1:{port}/%s?token={token}"
     kept = {"env": environment, "cwd": folder, "stderr": subprocess.STDOUT}
     with open(config / "log.txt", "w") as log, subprocess.Popen(command, stdout=log, **kept) as process:
@@ -75,9 +84,9 @@ def opened(server, chromium, folder):  # in this order, so that Chromium closes 
 
     def opened(name):
         if name not in pages:
-            nbformat.write(shrunk(lab.ROOT / "notebooks" / name), folder / name)
+            nbformat.write(shrunk(lab.ROOT / "notebooks" / name), folder / "notebooks" / name)
             page = chromium.new_page(viewport={"width": 1200, "height": 1000})
-            pages[name] = lab.run_all(page, server % f"doc/tree/{name}")
+            pages[name] = lab.run_all(page, server % f"doc/tree/notebooks/{name}")
         return pages[name]
 
     return opened

@@ -72,3 +72,22 @@ def test_a_panel_that_works_shows_it_tells_a_cell_beside_it_is_stopped_and_makes
     panel.get_by_role("button", name="Make a clip").click()
     panel.get_by_role("status").filter(has_text="Made in").wait_for()
     panel.locator("audio").wait_for()
+
+
+@pytest.mark.parametrize(
+    ("lesson", "link"),
+    [
+        ("05_torch_compile", "06_scheduler_swap.ipynb"),
+        ("05_torch_compile", "docs/glossary.md"),
+        ("05_torch_compile", "helpers/records/compile-official.json"),
+        ("06_scheduler_swap", "benchmarks/quality_against_steps.py"),
+    ],
+)
+def test_a_link_opens_what_it_names(server, chromium, lesson, link):
+    page = chromium.new_page(viewport={"width": 1300, "height": 1000})
+    page.set_default_timeout(lab.TIMEOUT * 1000)
+    page.goto(server % f"lab/tree/notebooks/{lesson}.ipynb")
+    page.locator(f'.jp-RenderedMarkdown a[href*="{link}"]').first.click()
+    page.locator(".lm-DockPanel-tabBar .lm-TabBar-tabLabel", has_text=Path(link).name).wait_for()
+    page.locator(".jp-MarkdownViewer, .jp-FileEditor, .jp-JSONEditor, .jp-RenderedJSON, .jp-Notebook").last.wait_for()
+    assert not page.locator(".jp-Dialog").count(), page.locator(".jp-Dialog").inner_text()
