@@ -1,0 +1,73 @@
+"""Free recordings to learn from, and which part of them is kept for tests.
+
+The files are not part of the project: their authors, licences and addresses are in the model card, and training takes
+the folder they lie in. `SPLIT` was fixed before anything was trained on them. A long file gives its beginning to
+training and its end to tests, with a gap between; of short ones whole files are kept for tests. One short file is all
+there is of a train, of wind and of a frog: the train (7 s) is trained on and not tested, the wind (15 s) is cut in two,
+the frog (0.4 s) is only tested. Of the footsteps on each ground, the fourth and the fifth are kept for tests.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from scipy.signal import resample_poly
+
+from pocket.sounds import SAMPLE_RATE
+
+ALL = (0.0, None)
+# What a file shows, the seconds to train on, and the seconds to test with; other files follow by `_split`.
+SPLIT = {
+    "birds-park": ("birds", (0, 90), (98, None)),
+    "crickets-night": ("crickets", (0, 34), (38, None)),
+    "rain": ("rain", (0, 88), (95, None)),
+    "waves": ("waves", (0, 82), (90, None)),
+    "wind": ("wind", (0, 8.5), (9.5, None)),
+    "train": ("train", ALL, None),
+    "frogs-1": ("frogs", None, ALL),
+    "fire": (None, ALL, None),  # of no kind, for the vocoder alone
+    "storm": (None, ALL, None),
+    "birds-cold": ("birds", ALL, None),
+    "birds-blackbird": ("birds", ALL, None),
+    "birds-robin": ("birds", None, ALL),
+    "crickets-mountain": ("crickets", ALL, None),
+    "crickets": ("crickets", None, ALL),  # crickets-1 and crickets-2
+}
+
+
+def _split(stem):
+    """What a file shows, and its seconds for training and for tests."""
+    name, _, number = stem.rpartition("-")
+    if name.startswith("footstep"):
+        return ("footsteps", None, ALL) if number in "45" else ("footsteps", ALL, None)
+    return SPLIT.get(stem) or SPLIT[name]
+
+
+def load(folder, part):
+    """Read the recordings of one side of the split.
+
+    Parameters
+    ----------
+    folder : str or pathlib.Path
+        Where the files named in the model card lie.
+    part : {"train", "test"}
+
+    Returns
+    -------
+    list of (str, str or None, numpy.ndarray)
+        Name without its number, kind (None: of no kind), and samples between -1 and 1 at 16 kHz, float32.
+    """
+    found = []
+    for path in sorted(Path(folder).glob("*.ogg")):
+        kind, train, test = _split(path.stem)
+        stretch = train if part == "train" else test
+        if stretch is None:
+            continue
+        sound, rate = soundfile.read(path, dtype="float32", always_2d=True)
+        start, end = (None if second is None else round(second * rate) for second in stretch)
+        sound = resample_poly(sound.mean(1)[start:end], SAMPLE_RATE, rate).astype(np.float32)
+        name = path.stem.rstrip("0123456789").rstrip("-")
+        found.append((name, kind, 0.9 * sound / np.abs(sound).max()))
+    if not found:
+        raise FileNotFoundError(f"no recordings in {folder}: the model card says where to get them")
+    return found
