@@ -71,3 +71,51 @@ def load(folder, part):
     if not found:
         raise FileNotFoundError(f"no recordings in {folder}: the model card says where to get them")
     return found
+
+
+def recorded(rng, recordings, kind, n):
+    """Draw a clip from recordings: another stretch, speed, colour and level every time.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    recordings : list of (str, str or None, numpy.ndarray)
+        What `load` returned.
+    kind : str or None
+        Of which kind; None stands for the sounds of no kind.
+    n : int
+        Length in samples.
+
+    Returns
+    -------
+    numpy.ndarray, shape (n,), float32
+        With a peak of at most 0.65 and an RMS of at most 0.12, like the foreground of a synthesised clip.
+    """
+    of_kind = [(name, sound) for name, of, sound in recordings if of == kind]
+    names = sorted({name for name, _ in of_kind})
+    name = names[int(rng.integers(len(names)))]
+    sounds = [sound for its, sound in of_kind if its == name]
+    speed = int(rng.integers(85, 119))
+    out = np.zeros(n)
+    if kind == "footsteps":  # one ground; people step neither evenly nor alike
+        gap, where = rng.uniform(0.42, 0.7) * SAMPLE_RATE, rng.uniform(0, 0.5) * SAMPLE_RATE
+        while where < n:
+            sound = resample_poly(sounds[int(rng.integers(len(sounds)))], 100, speed) * rng.uniform(0.6, 1)
+            part = sound[: n - int(where)]
+            out[int(where) : int(where) + len(part)] += part
+            where += gap * rng.normal(1, 0.04)
+    else:
+        where = 0
+        while where < n:  # a short one comes again after a while
+            sound = sounds[int(rng.integers(len(sounds)))]
+            needed = (n - where) * speed // 100 + 1
+            start = int(rng.integers(0, max(1, len(sound) - needed + 1)))
+            sound = resample_poly(sound[start : start + needed], 100, speed)
+            part = sound[: n - where]
+            out[where : where + len(part)] += part
+            where += len(part) + int(rng.uniform(0.1, 1) * SAMPLE_RATE)
+    octaves = np.log2(np.maximum(np.fft.rfftfreq(n, 1 / SAMPLE_RATE), 60) / 1000)
+    colour = rng.normal(0, 1.2) * octaves + rng.normal(0, 3) * np.exp(-((octaves - rng.uniform(-3, 3)) ** 2))
+    out = np.fft.irfft(np.fft.rfft(out) * 10 ** (colour / 20), n)
+    out *= min(0.65 / np.abs(out).max(), 0.12 / out.std()) * rng.uniform(0.4, 1)
+    return out.astype(np.float32)

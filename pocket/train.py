@@ -1,6 +1,7 @@
 """Train the whole checkpoint: `python -m pocket.train` runs every stage in order, two at a time where they can.
 
-A stage that was stopped goes on where it was; delete `.cache/pocket/` and `pocket/checkpoint/` to start anew.
+A stage that was stopped goes on where it was; delete `.cache/pocket/` (or what `AUDIOLDM2_TRAINING` names)
+and `pocket/checkpoint/` to start anew.
 """
 
 import os
