@@ -13,8 +13,9 @@ import numpy as np
 import soundfile
 from scipy.signal import resample_poly
 
-from pocket.sounds import SAMPLE_RATE
+from pocket.sounds import CLIP_FRAMES, HOP, SAMPLE_RATE
 
+CLIP = CLIP_FRAMES * HOP
 ALL = (0.0, None)
 # What a file shows, the seconds to train on, and the seconds to test with; other files follow by `_split`.
 SPLIT = {
@@ -119,3 +120,24 @@ def recorded(rng, recordings, kind, n):
     out = np.fft.irfft(np.fft.rfft(out) * 10 ** (colour / 20), n)
     out *= min(0.65 / np.abs(out).max(), 0.12 / out.std()) * rng.uniform(0.4, 1)
     return out.astype(np.float32)
+
+
+def tests(folder):
+    """Clips of the recordings kept for tests, kind by kind.
+
+    Returns
+    -------
+    dict of str to list of numpy.ndarray, shape (81920,)
+        Stretches that follow each other, and the footsteps of one ground at an even pace. What is too short for a clip
+        comes again and again.
+    """
+    joined = {}
+    for name, kind, sound in load(folder, "test"):
+        pause = 0.5 * SAMPLE_RATE if kind in ("footsteps", "frogs") else 0
+        joined.setdefault((kind, name), []).append(np.pad(sound, (0, max(0, int(pause) - len(sound)))))
+    clips = {}
+    for (kind, _), sounds in joined.items():
+        sound = np.concatenate(sounds)
+        count = max(1, len(sound) // CLIP)
+        clips.setdefault(kind, []).extend(np.resize(sound, count * CLIP).reshape(count, CLIP))
+    return clips
