@@ -6,7 +6,8 @@ learn to tell it from real sound (after Jang et al., UnivNet, 2021); the vocoder
 stand a mel loss and the distance between the discriminators' features (Kong et al., HiFi-GAN, 2020).
 
 It learns from the program's clips and, with `--recordings FOLDER`, from recordings of `pocket.sources`, whose noise is
-more varied than ours. Three of five crops come through the VAE, as they do in the pipeline.
+more varied than ours. Three of five crops come through the VAE, as they do in the pipeline; beside them are crops of
+mels that the diffusion stage made. Those have no real sound to be compared with: they are only to be taken for real.
 """
 
 import argparse
@@ -14,6 +15,7 @@ import argparse
 import numpy as np
 import torch
 import torch.nn.functional as F
+from diffusers import AudioLDM2Pipeline, DPMSolverMultistepScheduler
 from torch import nn
 from torch.nn.utils.parametrizations import weight_norm
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -21,12 +23,14 @@ from tqdm.auto import trange
 
 from pocket import dataset, sources
 from pocket.architecture import load_or_build, save_components
+from pocket.captions import caption
 from pocket.features import MEL_BINS, log_mel
 from pocket.sounds import BACKGROUNDS, CLIP_FRAMES, FOREGROUNDS, HOP, KINDS, QUALITIES, Clip, synthesise
 from pocket.stage import mixed_precision, run
-from pocket.train_vocoder import TrainableVocoder, through_vae
+from pocket.train_vocoder import TrainableVocoder, repetition, through_vae
 
 CLIPS, CROP, BATCH = 3000, 48, 6
+GENERATED, UNPAIRED = 160, 2  # mels that the diffusion stage makes, and how many crops of them join a batch
 SIZES = (2048, 1024, 512, 256, 128)  # samples of a spectrum; each step asks every other one
 RECORDED = 0.4  # share of the clips that are recordings, where there are any
 HARD = {"tone": 3.0, "birds": 2.0, "crickets": 2.0, "waves": 2.0, "rain": 1.5, "train": 1.5, "clock": 1.5}
@@ -119,8 +123,39 @@ def pool(pipe, folder):
     return tuple(np.load(path, mmap_mode="r") for path in paths)
 
 
-def draw(waveforms, mels, seed):
-    """Random crops on frame edges: mels given and real (BATCH, CROP, 64), waveforms (BATCH, CROP * 256)."""
+def generated_mels(pipe):
+    """Mels of backgrounds from the diffusion stage, shape (GENERATED, 320, 64), float16; made once."""
+    path = dataset.CACHE / "pool-generated.npy"
+    if not path.exists():
+        pipe = AudioLDM2Pipeline(**pipe.components)
+        pipe.set_progress_bar_config(disable=True)
+        pipe.scheduler = DPMSolverMultistepScheduler.from_config(pipe.scheduler.config)
+        pipe.mel_spectrogram_to_waveform = lambda mel: mel[:, 0]
+        mels, few = [], 4
+        for i in trange(0, GENERATED, few, desc="mels from the diffusion stage"):
+            rng = np.random.default_rng((62, i))
+            alone = i % 8 == 0
+            names = [str(rng.choice(BACKGROUNDS)) if alone else str(rng.choice(FOREGROUNDS)) for _ in range(few)]
+            clips = [Clip(name, None if alone else str(rng.choice(BACKGROUNDS)), "high") for name in names]
+            prompts = [caption(rng, clip, quality_words=False) for clip in clips]
+            generator = torch.Generator().manual_seed(100_000 + i)
+            negative = ["Low quality, average quality."] * few
+            made = pipe(prompts, negative_prompt=negative, num_inference_steps=20, generator=generator)
+            mels.append(made.audios.astype(np.float16))
+        np.save(path, np.concatenate(mels)[:GENERATED])
+    return np.load(path, mmap_mode="r")
+
+
+def draw(waveforms, mels, made, seed):
+    """Random crops on frame edges.
+
+    Returns
+    -------
+    given, real : torch.Tensor, shape (BATCH + UNPAIRED, CROP, 64)
+        Mels that the vocoder gets, and those of the real sound; where there is none, the given ones.
+    waves : torch.Tensor, shape (BATCH, CROP * 256)
+        The real sound.
+    """
     rng = np.random.default_rng(seed)
     given, real, waves = [], [], []
     for _ in range(BATCH):
@@ -129,6 +164,10 @@ def draw(waveforms, mels, seed):
         given.append(mels[int(rng.random() < 0.6), row, crop])
         real.append(mels[0, row, crop])
         waves.append(waveforms[row, start * HOP : (start + CROP) * HOP])
+    for row in rng.integers(0, len(made), UNPAIRED):
+        start = int(rng.integers(0, CLIP_FRAMES - CROP + 1))
+        given.append(made[row, start : start + CROP])
+        real.append(given[-1])
     given, real, waves = (torch.from_numpy(np.stack(x).astype(np.float32)) for x in (given, real, waves))
     return given, real, waves / 32767
 
@@ -147,14 +186,15 @@ def train(steps, folder=None):
     torch.manual_seed(0)
     pipe = load_or_build()
     waveforms, mels = pool(pipe, folder)
+    made = generated_mels(pipe)
     model, critics = TrainableVocoder(pipe.vocoder), nn.ModuleList(Discriminator(size) for size in SIZES)
     average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(0.998))
     optimiser = torch.optim.AdamW(model.parameters(), lr=3e-4, betas=(0.8, 0.99), weight_decay=0)
-    critics_optimiser = torch.optim.AdamW(critics.parameters(), lr=3e-4, betas=(0.8, 0.99))
+    critics_optimiser = torch.optim.AdamW(critics.parameters(), lr=5e-4, betas=(0.8, 0.99))
 
     def step(i):
         torch.manual_seed(i)
-        given, real_mel, real = draw(waveforms, mels, (61, i))
+        given, real_mel, real = draw(waveforms, mels, made, (61, i))
         asked = critics[i % 2 :: 2]
         generated = model(given)
 
@@ -170,18 +210,26 @@ def train(steps, folder=None):
 
         critics.requires_grad_(False)
         adversarial = features = 0
-        for critic, (_, wanted) in zip(asked, of_real, strict=True):
+        for critic, (_, theirs) in zip(asked, of_real, strict=True):
             score, found = critic(generated)
             adversarial = adversarial - score.mean() / len(asked)
-            for a, b in zip(found, wanted, strict=True):
-                a, b = a.float(), b.detach().float()
+            for a, b in zip(found, theirs, strict=True):
+                a, b = a[:BATCH].float(), b.detach().float()
                 features = features + F.l1_loss(a, b) / (b.abs().mean() + 1e-3) / len(found) / len(asked)
         critics.requires_grad_(True)
-        # Grain is copied from the mel that was given; what the VAE changed is mended on average only.
-        mel = log_mel(generated)[:, 2:-2]
-        grain = F.l1_loss(mel, given[:, 2:-2])
-        coarse = F.l1_loss(F.avg_pool2d(mel, (4, 2)), F.avg_pool2d(real_mel[:, 2:-2], (4, 2)))
-        loss = 4 * grain + 4 * coarse + min(1, i / 200) * (2 * adversarial + 2 * features)
+        # Grain is copied from the mel that was given; what the VAE changed is mended on average only. What lies 60 dB
+        # below the loudest part does not count: a quiet tone would pay for its loss with a floor that nobody hears.
+        floor = real_mel.amax((1, 2), keepdim=True) - 6.9
+        mel, given, wanted = (torch.maximum(x, floor)[:, 2:-2] for x in (log_mel(generated), given, real_mel))
+        grain = F.l1_loss(mel, given)
+        coarse = F.l1_loss(F.avg_pool2d(mel, (4, 2)), F.avg_pool2d(wanted, (4, 2)))
+        energy, energy_wanted = (F.avg_pool2d(x.exp(), (4, 1)) for x in (mel, wanted))
+        level = ((energy - energy_wanted).abs().sum((1, 2)) / energy_wanted.sum((1, 2))).mean()
+        # A steady tone has one waveform (see `pocket.sounds`), and a slightly wrong one is rough.
+        steady = 5 * (repetition(real)[:, 0] - 0.8).clamp(min=0)
+        error = (generated[:BATCH] - real).abs().mean(1) / (real.abs().mean(1) + 1e-3)
+        shape = (steady * error).mean()
+        loss = 2 * shape + 5 * grain + 4 * coarse + 4 * level + min(1, i / 200) * (3 * adversarial + 2 * features)
         optimiser.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 20.0)
@@ -190,8 +238,14 @@ def train(steps, folder=None):
         if (i + 1) % 500 == 0 or i + 1 == steps:
             average.module.copy_to(pipe.vocoder)
             save_components(pipe, ["vocoder"])
-        figures = {"grain": grain, "coarse": coarse, "judging": judging / len(asked), "adversarial": adversarial}
-        return {name: float(figure) for name, figure in (figures | {"features": features}).items()}
+        figures = {
+            "grain": grain,
+            "coarse": coarse,
+            "level": level,
+            "judging": judging / len(asked),
+            "adversarial": adversarial,
+        }
+        return {name: figure.item() for name, figure in (figures | {"features": features}).items()}
 
     state = {"model": model, "average": average, "critics": critics}
     state |= {"optimiser": optimiser, "critics_optimiser": critics_optimiser}
