@@ -1,5 +1,9 @@
-"""The synthesised clips that training and evaluation use, made once and kept in `.cache/pocket/`."""
+"""The synthesised clips that training and evaluation use, made once and kept in `CACHE`.
 
+The environment variable `AUDIOLDM2_TRAINING` names another folder than `.cache/pocket/`, for clips, states and logs.
+"""
+
+import os
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -10,7 +14,7 @@ from tqdm.auto import tqdm
 from pocket.features import MEL_BINS, log_mel
 from pocket.sounds import CLIP_FRAMES, HOP, random_clip, synthesise
 
-CACHE = Path(__file__).parent.parent / ".cache" / "pocket"
+CACHE = Path(os.environ.get("AUDIOLDM2_TRAINING") or Path(__file__).parent.parent / ".cache" / "pocket")
 TRAINING, HELD_OUT = 1, 2  # first part of every clip's seed: the two sets share nothing
 
 

@@ -7,10 +7,13 @@ small budget; its figures are too coarse to quote.
 """
 
 import argparse
+import datetime
+import json
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import product
+from pathlib import Path
 
 import librosa
 import numpy as np
@@ -19,11 +22,12 @@ from diffusers import DDIMScheduler, DPMSolverMultistepScheduler
 from tqdm.auto import tqdm
 
 from helpers.checkpoints import load_pipeline
-from helpers.devices import half_dtype
+from helpers.devices import half_dtype, processor
 from helpers.quality import clap_scores, distance, noise_floor
-from pocket import dataset, real_sounds
+from pocket import dataset, real_sounds, sources
 from pocket.architecture import CHECKPOINT
 from pocket.captions import caption
+from pocket.ear import CLASSES, Ear
 from pocket.features import log_mel
 from pocket.judge import listen
 from pocket.sounds import BACKGROUNDS, FOREGROUNDS, KINDS, QUALITIES, SAMPLE_RATE, Clip, synthesise
@@ -78,6 +82,12 @@ def drift(tone):
 def percent(hits):
     """Word a share of hits, such as 93 %."""
     return f"{100 * np.mean(hits):.0f} %"
+
+
+def with_error(hits):
+    """Word a share of hits with its standard error, such as 93 ± 4 %."""
+    share = np.mean(hits)
+    return f"{100 * share:.0f} ± {100 * np.sqrt(share * (1 - share) / len(hits)):.0f} %"
 
 
 def load(folder, dtype=torch.float32):
@@ -289,6 +299,60 @@ class Evaluation:
             hits[best].mean() > hits.mean() or hits[best].mean() == 1,
         )
 
+    def vocoded(self, waveforms, vae):
+        """Waveforms through the vocoder, and through the VAE before it if `vae`."""
+        mels = log_mel(torch.from_numpy(np.stack(waveforms).astype(np.float32))).split(BATCH)
+        with torch.no_grad():
+            return torch.cat([self.pipe.vocoder(through_vae(self.pipe, m) if vae else m) for m in mels]).numpy()
+
+    def ear(self, ear, recordings=None):
+        """What an ear from outside hears, kind by kind; the bars are "not run" without it.
+
+        Parameters
+        ----------
+        ear : Ear or None
+        recordings : dict of str to list of numpy.ndarray
+            Clips of recordings that nothing was trained on.
+        """
+        bars = {
+            "ear: heard in generated clips, mean of the kinds": 80,
+            "ear: heard in generated clips, the worst kind": 60,
+            "ear: samba drums with waves: percussion among the first 10 and ocean among the first 40": 80,
+            "ear: recordings that are heard, heard after VAE and vocoder": 80,
+        }
+        if ear is None:
+            for what, least in bars.items():
+                self.add(what, "not run", f"{least} %", False)
+            return
+        torch.manual_seed(0)  # of the VAE's samples
+        count, shares, kept = 1 if self.quick else 40, {}, []
+        for number, kind in enumerate(KINDS):
+            seeds = [8000 + 100 * number + i for i in range(count)]
+            labels = Clip(kind, None, "high")
+            prompts = [caption(np.random.default_rng(seed), labels, quality_words=False) for seed in seeds]
+            own = [synthesise(np.random.default_rng((8, seed)), labels) for seed in seeds]
+            hits = [ear.hears(clips, kind) for clips in (own, self.vocoded(own, False), self.vocoded(own, True))]
+            hits.append(ear.hears(self.generate(prompts, seeds, negative_prompt=NEGATIVE), kind))
+            shares[kind] = 100 * hits[-1].mean()
+            names = "the program's clips", "by vocoder", "by VAE and vocoder", "generated"
+            parts = [f"{name} {with_error(each)}" for name, each in zip(names, hits, strict=True)]
+            self.add(f"ear: {kind}, {count} clips each", ", ".join(parts), "60 % generated", shares[kind] >= 60)
+        for kind, clips in (recordings or {}).items():
+            hits = [ear.hears(some, kind) for some in (clips, self.vocoded(clips, False), self.vocoded(clips, True))]
+            figure = ", by vocoder {}, by VAE and vocoder {}".format(*(f"{each[hits[0]].sum()}" for each in hits[1:]))
+            self.add(f"ear: recorded {kind}, {len(clips)} clips", f"heard {hits[0].sum()}{figure}")
+            kept.extend(hits[2][hits[0]])
+        count = 2 if self.quick else 20
+        clips = self.generate([SAMBA] * count, range(9500, 9500 + count), negative_prompt=NEGATIVE)
+        places = [[ear.place(s, CLASSES[kind]) for kind in ("samba", "waves")] for s in map(ear.scores, clips)]
+        values = shares.values(), [min(shares.values())], [100 * (a < 10 and b < 40) for a, b in places]
+        values += ([100 * hit for hit in kept] or [0],)
+        for (what, least), each in zip(bars.items(), values, strict=True):
+            mean = np.mean([*each])
+            worst = f" ({min(shares, key=shares.get)})" if "worst" in what else ""
+            self.add(what + worst, f"{mean:.0f} %", f"{least} %", mean >= least)
+        self.add("ear: places of ocean in samba drums with waves", ", ".join(str(b + 1) for _, b in sorted(places)))
+
     def faults(self):
         """What no clip should have.
 
@@ -323,7 +387,7 @@ class Evaluation:
         self.add_limit(what, time.perf_counter() - started, 2, "s")
 
     def run(self):
-        """Measure everything.
+        """Measure everything but what the ear hears.
 
         Returns
         -------
@@ -338,7 +402,6 @@ class Evaluation:
         self.ranking()
         self.faults()
         self.speed()
-        self.bar.close()
         return self.rows
 
 
@@ -354,14 +417,33 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--checkpoint", default=CHECKPOINT)
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--ear", metavar="FILE", help="yamnet.tflite, with yamnet_class_map.csv beside it")
+    parser.add_argument("--only-ear", action="store_true", help="nothing but its rows")
+    parser.add_argument("--recordings", metavar="FOLDER", help="where the recordings named in the model card lie")
+    parser.add_argument("--record", type=Path, metavar="FILE", help="write the rows there as JSON")
     arguments = parser.parse_args()
     started = time.perf_counter()
     evaluation = Evaluation(arguments.checkpoint, arguments.quick)
-    rows = evaluation.run()
+    if not arguments.only_ear:
+        evaluation.run()
+    ear = Ear(arguments.ear) if arguments.ear else None
+    recordings = {k: [np.resize(clip, sources.CLIP) for clip in clips] for k, clips in real_sounds.load().items()}
+    for kind, clips in (sources.tests(arguments.recordings) if arguments.recordings else {}).items():
+        recordings.setdefault(kind, []).extend(clips)
+    evaluation.ear(ear, recordings)
+    evaluation.bar.close()
+    rows, seconds = evaluation.rows, time.perf_counter() - started
     print(as_markdown(rows))
-    print("\nrecognised by kind: " + ", ".join(f"{kind} {percent(hits)}" for kind, hits in evaluation.by_kind.items()))
-    print(f"\nmeasured in {time.perf_counter() - started:.0f} s with torch {torch.__version__}")
-    sys.exit(any(row.met is False for row in rows))
+    if not arguments.only_ear:
+        by_kind = ", ".join(f"{kind} {percent(hits)}" for kind, hits in evaluation.by_kind.items())
+        print("\nrecognised by kind: " + by_kind)
+    print(f"\nmeasured in {seconds:.0f} s with torch {torch.__version__}")
+    if arguments.record:
+        about = {"date": f"{datetime.date.today()}", "cpu": processor(), "threads": torch.get_num_threads()}
+        about |= {"torch": torch.__version__, "seconds": round(seconds), "ear": ear and ear.sha256}
+        rows = [asdict(row) for row in rows]
+        arguments.record.write_text(json.dumps(about | {"rows": rows}, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    sys.exit(any(row.met is False for row in evaluation.rows))
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ def run(name, steps, step, state, save_every=200):
     Parameters
     ----------
     name : str
-        Names the state file and the log in `.cache/pocket/`.
+        Names the state file and the log in `pocket.dataset.CACHE`.
     steps : int
         How many steps the whole stage has.
     step : callable

@@ -1,8 +1,10 @@
 """Train the whole checkpoint: `python -m pocket.train` runs every stage in order, two at a time where they can.
 
-A stage that was stopped goes on where it was; delete `.cache/pocket/` and `pocket/checkpoint/` to start anew.
+A stage that was stopped goes on where it was; delete `.cache/pocket/` (or what `AUDIOLDM2_TRAINING` names)
+and `pocket/checkpoint/` to start anew.
 """
 
+import argparse
 import os
 import subprocess
 import sys
@@ -19,6 +21,7 @@ PLAN = [
     ["train_diffusion", "train_vocoder"],
     ["train_vocoder --phase after-vae"],
     ["train_vocoder --phase chirps"],
+    ["train_vocoder_adversarial"],
     ["train_clap --audio-only"],
 ]
 # Large tensors are kept for reuse instead of being handed back to the system after every step: a quarter faster here.
@@ -27,15 +30,20 @@ ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": "34359738368", "MALLOC_TRIM_THRESHOLD_": 
 
 def main():
     """Run the plan; stop with the first stage that fails."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--recordings", metavar="FOLDER", help="where the recordings named in the model card lie")
+    recordings = parser.parse_args().recordings
     started = time.perf_counter()
     dataset.load(dataset.TRAINING, 5000)
     load_or_build()
     for line in PLAN:
         threads = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 2) // len(line)))}
-        running = [
-            subprocess.Popen([sys.executable, "-m", *f"pocket.{command}".split()], env=os.environ | ALLOCATOR | threads)
-            for command in line
-        ]
+        running = []
+        for command in line:
+            words = [sys.executable, "-m", *f"pocket.{command}".split()]
+            if recordings and "adversarial" in command:
+                words += ["--recordings", recordings]
+            running.append(subprocess.Popen(words, env=os.environ | ALLOCATOR | threads))
         if any([process.wait() for process in running]):
             sys.exit(f"a stage of {line} failed; its log is in {CACHE}")
         print(f"{', '.join(line)}: done after {(time.perf_counter() - started) / 60:.0f} min in all")

@@ -1,10 +1,24 @@
 """Every stage of training, for a few steps, on a few clips."""
 
+import numpy as np
 import pytest
+import soundfile
 import torch
 from safetensors.torch import load_file
 
-from pocket import architecture, dataset, judge, stage, train_clap, train_diffusion, train_vae, train_vocoder
+from pocket import (
+    architecture,
+    dataset,
+    judge,
+    sources,
+    stage,
+    train_clap,
+    train_diffusion,
+    train_vae,
+    train_vocoder,
+    train_vocoder_adversarial,
+)
+from pocket.sounds import SAMPLE_RATE
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -16,11 +30,12 @@ def small(tmp_path_factory):
         patch.setattr(stage, "CACHE", folder / "cache")
         patch.setattr(architecture, "CHECKPOINT", folder / "checkpoint")
         patch.setattr(judge, "WEIGHTS", folder / "judge.safetensors")
-        for module in (judge, train_clap, train_diffusion, train_vae, train_vocoder):
+        for module in (judge, train_clap, train_diffusion, train_vae, train_vocoder, train_vocoder_adversarial):
             patch.setattr(module, "CLIPS", 12)
             patch.setattr(module, "BATCH", 2)
         patch.setattr(train_vocoder, "DECODED", 4)
         patch.setattr(train_clap, "RECONSTRUCTED", 4)
+        patch.setattr(train_vocoder_adversarial, "GENERATED", 4)
         yield folder
 
 
@@ -36,6 +51,7 @@ STAGES = {
     "vocoder": (lambda: train_vocoder.train("real", 2), "vocoder"),
     "vocoder after the VAE": (lambda: train_vocoder.train("after-vae", 2), "vocoder"),
     "vocoder, chirps": (lambda: train_vocoder.train("chirps", 2), "vocoder"),
+    "vocoder, adversarial": (lambda: train_vocoder_adversarial.train(2), "vocoder"),
     "clap, audio only": (lambda: train_clap.train(2, audio_only=True), "text_encoder"),
 }
 
@@ -58,6 +74,41 @@ def test_the_judge_is_trained_and_heard(small):
     kinds, qualities = judge.listen(waveforms[:3] / 32767)
     judge.load_judge.cache_clear()
     assert kinds.shape == (3, 14) and qualities.shape == (3, 3)
+
+
+@pytest.fixture
+def recordings(tmp_path):
+    """Noise in files named as the recordings are."""
+    rng = np.random.default_rng(0)
+    for name, seconds in (("rain", 100), ("footstep-sand-1", 0.5), ("footstep-sand-4", 0.3), ("frogs-1", 0.4)):
+        with soundfile.SoundFile(tmp_path / f"{name}.ogg", "w", 8000, 1) as file:
+            for _ in range(round(10 * seconds)):  # libsndfile does not survive a hundred seconds at once
+                file.write(0.1 * rng.standard_normal(800))
+    return tmp_path
+
+
+def test_recordings_for_training_and_for_tests_are_others(recordings):
+    train, test = (
+        {(name, kind): sound for name, kind, sound in sources.load(recordings, p)} for p in ("train", "test")
+    )
+    assert set(train) == {("rain", "rain"), ("footstep-sand", "footsteps")}
+    assert set(test) == {("rain", "rain"), ("footstep-sand", "footsteps"), ("frogs", "frogs")}
+    seconds = {len(part["footstep-sand", "footsteps"]) / SAMPLE_RATE for part in (train, test)}
+    assert seconds == {0.5, 0.3}
+    assert len(train["rain", "rain"]) == 88 * SAMPLE_RATE and len(test["rain", "rain"]) < 6 * SAMPLE_RATE
+    clips = sources.tests(recordings)
+    assert {kind: len(some) for kind, some in clips.items()} == {"rain": 1, "footsteps": 1, "frogs": 1}
+    assert {len(clip) for some in clips.values() for clip in some} == {sources.CLIP}
+
+
+def test_clips_are_drawn_from_recordings(recordings):
+    found = sources.load(recordings, "train")
+    for kind in ("rain", "footsteps"):
+        one, other = (sources.recorded(np.random.default_rng(seed), found, kind, sources.CLIP) for seed in (1, 2))
+        assert one.shape == (sources.CLIP,) and np.isfinite(one).all() and not np.array_equal(one, other)
+        assert 0.005 < one.std() <= 0.13 and np.abs(one).max() <= 0.65
+    with pytest.raises(FileNotFoundError, match="model card"):
+        sources.load(recordings / "nowhere", "train")
 
 
 def test_a_stopped_stage_goes_on_where_it_was():
