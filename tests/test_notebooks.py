@@ -30,8 +30,7 @@ def test_the_set_up_is_the_same_everywhere_and_folded(path):
     assert set_up.metadata == {"cellView": "form", "jupyter": {"source_hidden": True}, "tags": ["hide-input"]}
 
 
-def test_the_set_up_names_the_kernel_that_lacks_the_course(monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
+def test_the_set_up_names_the_kernel_that_lacks_a_library(monkeypatch):
     monkeypatch.setitem(sys.modules, "helpers", None)  # which makes its import fail
     with pytest.raises(ModuleNotFoundError, match=f"Jupyter kernel is {re.escape(sys.executable)}: choose"):
         exec(re.sub(r"^ +!git .*", "    pass", cells(TOUR, "set-up")[0].source, flags=re.MULTILINE), {})

@@ -33,8 +33,11 @@ def test_badge_and_set_up_hold_the_address_of_pyproject_and_follow_it(path):
     assert not address.addressed(lesson, place, address.repository()), "run python tools/address.py"
     assert address.addressed(lesson, place, REAL)
     sources = {cell.id: cell.source for cell in lesson.cells}
-    assert f"({address.COLAB}/Someone/course/blob/main/{place})" in sources["title"]
-    assert f"\n    !git clone --quiet --depth 1 {REAL} course\n" in sources["set-up"]
+    assert f"\n\n{address.BADGE}({address.COLAB}/Someone/course/blob/main/{place})\n\n" in sources["title"]
+    assert f'\naddress = "{REAL}"\n' in sources["set-up"]
+    assert not address.addressed(lesson, place, REAL)
+    address.addressed(lesson, place, PLACEHOLDER)
+    assert [cell.source for cell in lesson.cells] == [cell.source for cell in nbformat.read(path, 4).cells]
 
 
 def test_the_readme_holds_links_only_to_a_real_address():

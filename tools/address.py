@@ -2,7 +2,7 @@
 
 The address stands in one place, `[project.urls]` in pyproject.toml. From it this script writes the Colab badge and the
 set-up cell of each notebook, the links at the top of the README, and the citation; run it after changing the address.
-As long as the address is the placeholder, README and citation hold no link to it.
+As long as the address is the placeholder, there are no badges, and README and citation hold no link to it.
 """
 
 import re
@@ -14,8 +14,12 @@ import nbformat
 COURSE = Path(__file__).resolve().parents[1]
 NOTEBOOKS = COURSE / "notebooks"
 GITHUB, COLAB = "https://github.com/", "https://colab.research.google.com/github"
+BADGE = "[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]"
 BEGIN, END = "<!-- links: written by tools/address.py -->", "<!-- end of links -->"
-UNKNOWN = "Links to Colab, Codespaces and the site appear here as soon as the course has a public address."
+UNKNOWN = (
+    "In Colab, Kaggle or on a hub the course runs [from a zip](docs/colab.md). Links to Colab, Codespaces and the site "
+    "appear here as soon as the course has a public address."
+)
 
 
 def repository():
@@ -53,13 +57,13 @@ def addressed(notebook, place, address):
         Whether anything changed.
     """
     before = [cell.source for cell in notebook.cells]
-    badge = f"({COLAB}/{address.removeprefix(GITHUB)}/blob/main/{place})"
+    badge = f"{BADGE}({COLAB}/{address.removeprefix(GITHUB)}/blob/main/{place})\n\n" if is_set(address) else ""
     for cell in notebook.cells:
-        cell.source = re.sub(rf"\({COLAB}/[^)]*\)", lambda _: badge, cell.source)
+        if cell.id == "title":
+            heading, rest = re.sub(rf"{re.escape(BADGE)}\S*\n\n", "", cell.source).split("\n\n", 1)
+            cell.source = f"{heading}\n\n{badge}{rest}"
         if cell.id == "set-up":
-            cell.source = re.sub(
-                r"(!git clone .*) \S+ course$", rf"\1 {address} course", cell.source, flags=re.MULTILINE
-            )
+            cell.source = re.sub(r'^address = ".*"$', f'address = "{address}"', cell.source, flags=re.MULTILINE)
     return before != [cell.source for cell in notebook.cells]
 
 

@@ -145,8 +145,6 @@ def localise(text, path, pages, repository):
         return f"[{label}]({repository}/{kind}/main/{file.as_posix()}{anchor})" if address.is_set(repository) else label
 
     text = re.sub(r"!\[([^\]]*)\]\(https?:[^)]*\)", r"\1", text)
-    if not address.is_set(repository):
-        text = re.sub(r"\[Open in Colab\]\([^)]*\)\n*", "", text)
     return re.sub(r"(?<!!)\[([^\]]*)\]\((?!https?:|#|mailto:)([^)#\s]+)(#[^)\s]*)?\)", link, text)
 
 
