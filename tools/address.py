@@ -16,10 +16,7 @@ NOTEBOOKS = COURSE / "notebooks"
 GITHUB, COLAB = "https://github.com/", "https://colab.research.google.com/github"
 BADGE = "[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]"
 BEGIN, END = "<!-- links: written by tools/address.py -->", "<!-- end of links -->"
-UNKNOWN = (
-    "In Colab, Kaggle or on a hub the course runs [from a zip](docs/colab.md). Links to Colab, Codespaces and the site "
-    "appear here as soon as the course has a public address."
-)
+UNKNOWN = "Until it is published, the course runs in Colab, Kaggle or on a hub [from a zip](docs/colab.md)."
 
 
 def repository():
