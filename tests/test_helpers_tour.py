@@ -65,6 +65,13 @@ def test_recorded_bars_have_another_colour(records):
     assert len(faces) == 1 and {bar.get_facecolor() for bar in chart.axes[1].patches} > faces
 
 
+def test_labels_stay_within_the_frame(records):
+    chart = way_down(records).chart().figure
+    chart.draw_without_rendering()
+    labels = [(text.get_window_extent(), ax.bbox) for ax in chart.axes for text in ax.texts]
+    assert len(labels) == 5 and not [label for label, frame in labels if label.x1 > frame.x1]
+
+
 @pytest.mark.parametrize("whole", [False, True])
 def test_without_a_record_it_says_so(records, whole):
     if whole:

@@ -68,7 +68,7 @@ class WayDown:
         found = self._record.get(name)
         self.bars[name] = (found,)
         self.notes[name] = self._said(name)
-        return f"{name}, not measured here. {self._said(name)}"
+        return f"{name}, not measured here.\n{self._said(name)}"
 
     def _own(self):
         return [bar for bar in self.bars.values() if len(bar) == 2]
@@ -79,7 +79,7 @@ class WayDown:
         if found is None:
             return "Not recorded: no machine of ours has measured it."
         seconds = f"{_say(found['before'])} → {_say(found['after'])}"
-        return f"Recorded on {found['machine']}, {found['date']}, at the official size: {seconds} ({found['what']})."
+        return f"Recorded at the official size: {seconds}\n({found['what']}; {found['machine']}; {found['date']})."
 
     def speedups(self):
         """Divide the first bar measured here by the last one: on this checkpoint, and at the official size."""
@@ -112,13 +112,13 @@ class WayDown:
             else:
                 seconds = bar[0]["after"]
                 panels[1].barh(y, seconds, **BARS[1])
-                label = f"{_say(seconds)}, before {_say(bar[0]['before'])}"
+                label = f"{_say(bar[0]['before'])} → {_say(seconds)}"
                 panels[1].annotate(label, (seconds, y), (3, 0), textcoords="offset points", va="center")
                 names[y] = f"{name}\n({bar[0]['machine'].split(',')[0]}, {bar[0]['date']})"
                 said.append(f"{name}: {self._said(name)}")
         for ax, title in zip(panels, ("One clip on this checkpoint", "One clip at the official size"), strict=True):
             ax.set(title=title, xlabel="time (s)")
-            ax.margins(x=0.35)
+            ax.margins(x=0.5)  # room for the labels
         panels[0].set_yticks(range(len(names)), names)
         panels[0].invert_yaxis()
         handles = [Patch(label="measured here: steps x one step", **BARS[0])]
