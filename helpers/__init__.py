@@ -9,18 +9,14 @@ from helpers import versions  # before the libraries: it says which one is missi
 from helpers.audio import compare, play
 from helpers.checkpoints import OFFICIAL, describe_components, find_checkpoint, load_pipeline
 from helpers.devices import best_device, describe, half_dtype
-from helpers.exercises import check
-from helpers.listening import BlindTest
 from helpers.measuring import measure
 from helpers.official import official_unet, unet_step
-from helpers.panel import Panel
-from helpers.pictures import sketch
-from helpers.prediction import Prediction
+from helpers.pictures import sketch, table
 from helpers.quality import clap_scores, distance, noise_floor
+from helpers.questions import Prediction, check
 from helpers.report import report
 from helpers.scoreboard import Scoreboard
 from helpers.spectrograms import plot_spectrogram, plot_spectrograms
-from helpers.tables import table
 from helpers.yardstick import moved
 
 __all__ = [
@@ -30,7 +26,7 @@ __all__ = [
     # measure
     "measure", "report", "unet_step", "Scoreboard",
     # hear and judge
-    "BlindTest", "clap_scores", "compare", "distance", "moved", "noise_floor", "play",
+    "clap_scores", "compare", "distance", "moved", "noise_floor", "play",
     # show and ask
-    "Panel", "Prediction", "check", "plot_spectrogram", "plot_spectrograms", "sketch", "table",
+    "Prediction", "check", "plot_spectrogram", "plot_spectrograms", "sketch", "table",
 ]  # fmt: skip

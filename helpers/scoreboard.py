@@ -14,8 +14,7 @@ from matplotlib.patches import Patch
 from helpers.checkpoints import checkpoint_name
 from helpers.devices import GIB, cores, libraries, processor
 from helpers.measuring import Trial
-from helpers.pictures import BARS, Picture
-from helpers.tables import table
+from helpers.pictures import BARS, Picture, table
 from helpers.yardstick import Moved, Yardstick
 
 # The changes that are measured, and the lesson that measures each.
