@@ -1,4 +1,20 @@
-"""The small module that every lesson uses: load, measure, draw, play, judge. What a lesson teaches is never in here."""
+"""The small module that every lesson uses: load, measure, draw, play, judge. What a lesson teaches is never in here.
+
+| room | holds |
+|---|---|
+| `versions` | are the libraries the right ones? |
+| `devices` | which device, how much memory, how busy |
+| `checkpoints`, `pipeline` | finding and loading a checkpoint; what the loaded pipeline checks and says |
+| `official` | one step, and the official UNet with random weights |
+| `measuring` | the one clock: variants timed in turns |
+| `quality`, `yardstick` | how far two clips are apart, and the one rule that says how much that is |
+| `report`, `scoreboard` | what one change did; what all changes did |
+| `audio` | players |
+| `pictures`, `spectrograms` | tables, figures and sketches; spectrograms |
+| `questions` | predictions and exercises |
+| `topics/` | what serves one lesson, by its subject |
+| `records/`, `sketches/` | what lessons read; the pictures that explain an idea |
+"""
 
 import os
 

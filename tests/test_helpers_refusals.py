@@ -68,7 +68,6 @@ def nothing():
         (lambda pipe: Panel(pipe).make(scheduler="LCM"), ValueError, "'LCM', but must be one of 'DDIM'"),
         (lambda pipe: Panel(pipe).make(step=3), TypeError, "'step'"),
         (lambda pipe: helpers.Scoreboard().record(SimpleNamespace(change="sdpa")), ValueError, "'sdpa', but must"),
-        (lambda pipe: helpers.Scoreboard().load("nothing.jsonl"), ValueError, "nothing.jsonl holds no record"),
         *[(lambda pipe, dtype=dtype: helpers.load_pipeline("pocket", dtype, "cpu"), ValueError, f"{dtype!r}.*float16")
           for dtype in ("float16", torch.int8, 16)],
         (lambda pipe: helpers.load_pipeline("audioldm2"), ValueError, "'audioldm2', which is neither .*'pocket'"),
