@@ -32,7 +32,7 @@ from helpers import best_device, half_dtype, load_pipeline, measure, unet_step
 from helpers.devices import check_device
 from helpers.measuring import limits
 from helpers.official import SECONDS
-from helpers.tables import table
+from helpers.pictures import table
 
 RESULTS = Path(__file__).parent / "results"
 SIZES = {"full-size": "base", "full-size-large": "large"}

@@ -5,7 +5,6 @@ lesson 6 draws. Stopped, it goes on at the next start with the prompt at which i
 """
 
 import argparse
-import hashlib
 import json
 import platform
 import time
@@ -20,6 +19,7 @@ from tqdm.auto import tqdm
 from helpers import find_checkpoint, load_pipeline
 from helpers.devices import processor
 from helpers.topics import schedulers as topic
+from helpers.yardstick import fingerprint
 
 STEPS = (5, 10, 15, 20, 30, 50, 100, 200)
 
@@ -98,14 +98,6 @@ def versions():
     return {"python": platform.python_version()} | {name: version(name) for name in packages}
 
 
-def fingerprint(folder):
-    """The first digits of the SHA-256 of a checkpoint's weights: the same digits, the same sound."""
-    digest = hashlib.sha256()
-    for file in sorted(Path(folder).glob("*/*.safetensors")):
-        digest.update(file.read_bytes())
-    return digest.hexdigest()[:12]
-
-
 def counts(text):
     """Read numbers of steps such as "5,10,20"."""
     return sorted({int(part) for part in text.split(",")})
@@ -146,7 +138,7 @@ def main(arguments=None):
     results = {
         "machine": describe_machine(pipe.device),
         "versions": versions(),
-        "checkpoint": {"name": given.checkpoint, "fingerprint": fingerprint(folder)},
+        "checkpoint": {"name": given.checkpoint, "fingerprint": fingerprint(str(folder))},
         "settings": settings,
     }
     part = given.json.with_name(f"{given.json.name}.part")

@@ -18,7 +18,7 @@ from benchmarks.quality_against_steps import describe_machine
 from benchmarks.rungs import Setup
 from helpers import official_unet, unet_step
 from helpers.measuring import measure, span
-from helpers.tables import table
+from helpers.pictures import table
 
 # Parts of the names that torch and OpenVINO give their operations; the first that fits counts.
 KINDS = {

@@ -1,4 +1,4 @@
-"""Pictures with a text for those who cannot see them: a figure, a sketch, bars, curves; and the colours of all."""
+"""Tables; and pictures with a text for those who cannot see them: a figure, a sketch; and their colours."""
 
 import base64
 import html
@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from IPython.display import HTML
+from IPython.display import HTML, Markdown
 from matplotlib.figure import Figure
 
 COLOURS, MARKERS = ("tab:orange", "tab:blue", "black", "grey"), "soD^"  # of curves, told apart without colour, too
@@ -59,27 +59,34 @@ def sketch(name):
     return HTML(f'<img alt="{html.escape(html.unescape(alt))}" style="max-width: 100%" src="{source}">')
 
 
-def bars(groups):
-    """Draw times as bars, in one panel for each group.
+def table(rows):
+    """Lay out rows as a table.
 
     Parameters
     ----------
-    groups : dict of str to dict of str to helpers.measuring.Trial
-        By the title of a panel, what `helpers.measure` returned for one variant, by its name. The first group names the
-        rows; where another has no such name, it gets no bar.
+    rows : list of dict
+        One dictionary per row, all with the keys of the first, which become the headings. Integers get thousands
+        separators, None becomes a dash.
 
     Returns
     -------
-    Picture
+    IPython.display.Markdown
+        A notebook shows it when it is the last line of a cell; its `data` is the text.
+
+    Raises
+    ------
+    ValueError
+        If there is no row.
     """
-    figure = Figure(figsize=(9, 1 + 0.4 * max(map(len, groups.values()))), layout="constrained")
-    times = {title: {name: trial.before.median for name, trial in row.items()} for title, row in groups.items()}
-    for ax, (title, row) in zip(figure.subplots(1, len(times), sharey=True), times.items(), strict=True):
-        ax.bar_label(ax.barh(list(row), list(row.values()), color="tab:blue"), fmt="{:.3g} s", padding=3)
-        ax.set(title=title, xlabel="time (s)")
-        ax.margins(x=0.2)
-    ax.invert_yaxis()
-    said = [
-        f"{title}: " + ", ".join(f"{n} {seconds:.3g} s" for n, seconds in row.items()) for title, row in times.items()
-    ]
-    return Picture(figure, f"Bar chart of times. {'; '.join(said)}.")
+    if not rows:
+        raise ValueError("rows is empty, but a table needs at least one row (a dictionary).")
+    headings = list(rows[0])
+    lines = [headings, ["---"] * len(headings)] + [[_text(row[heading]) for heading in headings] for row in rows]
+    return Markdown("\n".join(f"| {' | '.join(cells)} |" for cells in lines))
+
+
+def _text(value):
+    if value is None:
+        return "–"
+    text = f"{value:,}" if type(value) is int else str(value)
+    return text.replace("|", "\\|").replace("\n", " ")

@@ -5,7 +5,7 @@ from typing import Any
 
 from helpers.devices import GIB
 from helpers.measuring import STAGES, Trial, as_pairs, measure
-from helpers.tables import table
+from helpers.pictures import table
 from helpers.yardstick import Moved, moved
 
 

@@ -14,8 +14,7 @@ from matplotlib.patches import Patch
 from helpers.checkpoints import checkpoint_name
 from helpers.devices import GIB, cores, libraries, processor
 from helpers.measuring import Trial
-from helpers.pictures import BARS, Picture
-from helpers.tables import table
+from helpers.pictures import BARS, Picture, table
 from helpers.yardstick import Moved, Yardstick
 
 # The changes that are measured, and the lesson that measures each.
@@ -30,8 +29,8 @@ class Scoreboard:
     Parameters
     ----------
     path : str or pathlib.Path, optional
-        By default what the environment variable AUDIOLDM2_SCOREBOARD names, otherwise `scoreboard.jsonl` in the folder
-        of the notebook. Google Colab forgets that file with its runtime: name one on Drive, or `save` and `load` it.
+        By default what the environment variable AUDIOLDM2_SCOREBOARD names, such as a file on Google Drive, otherwise
+        `scoreboard.jsonl` in the folder of the notebook, which Google Colab forgets with its runtime.
     """
 
     def __init__(self, path=None):
@@ -80,20 +79,6 @@ class Scoreboard:
             self._unsaved[report.change] = entry
             warnings.warn(f"The scoreboard is not saved, only kept until the kernel ends: {error}", stacklevel=2)
         return self.table()
-
-    def save(self, path):
-        """Copy the records to another file, such as one on Google Drive."""
-        lines = [json.dumps(entry) for entry in self._records().values()]
-        Path(path).expanduser().write_text("\n".join([*lines, ""]), encoding="utf-8")
-
-    def load(self, path):
-        """Take over the records of another file; they count from now on."""
-        records = Scoreboard(path)._records()
-        if not records:
-            raise ValueError(f"{path} holds no record of a scoreboard.")
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("a", encoding="utf-8") as file:
-            file.writelines(json.dumps(entry) + "\n" for entry in records.values())
 
     def table(self):
         """Lay out all rungs; those that were not measured say so.

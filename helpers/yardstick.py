@@ -161,7 +161,7 @@ def cache():
 
 def name(folder, prompt, seconds):
     """Name the yardstick of a checkpoint in a record: by its weights, the length and the prompt."""
-    return f"{_fingerprint(str(folder))}, {seconds:g} s: {prompt}"
+    return f"{fingerprint(str(folder))}, {seconds:g} s: {prompt}"
 
 
 def measured(pipe, prompt, seconds, patience=PATIENCE):
@@ -188,7 +188,7 @@ def measured(pipe, prompt, seconds, patience=PATIENCE):
 
 
 @lru_cache
-def _fingerprint(folder):
+def fingerprint(folder):
     """A hash of all weights of a checkpoint in a folder; of anything else, its name."""
     files, digest = sorted(Path(folder).glob("*/*.safetensors")), hashlib.sha256()
     for path in files:

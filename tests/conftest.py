@@ -6,7 +6,8 @@ import official_layout
 import pytest
 import torch
 
-from helpers import checkpoints, listening, load_pipeline, panel, prediction
+from helpers import checkpoints, load_pipeline, questions
+from helpers.topics import listening, panel
 
 
 def quiet_pocket():
@@ -37,7 +38,7 @@ def own_pocket():
 def shown(monkeypatch):
     """Everything that a blind test, a panel or a prediction displays."""
     shown = []
-    for module in (listening, panel, prediction):
+    for module in (listening, panel, questions):
         monkeypatch.setattr(module, "display", shown.append)
     return shown
 

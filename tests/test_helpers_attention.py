@@ -34,20 +34,6 @@ def test_a_sweep_passes_other_errors_on():
         sweep(lambda length: {"broken": broken}, [1])
 
 
-def test_a_sweep_sets_up_each_variant_before_it_is_timed():
-    log = []
-
-    def variants(length):
-        def variant(name):
-            return lambda: log.append(f"set up {name}"), lambda: log.append(name)
-
-        return {name: variant(name) for name in "ab"}
-
-    sweep(variants, [1], repeats=1)
-    assert log[:2] == ["set up a", "a"] and log[-1] == "set up b"
-    assert all(log[i - 1] == f"set up {name}" for i, name in enumerate(log) if name in "ab")
-
-
 def test_a_sweep_is_shown_as_a_picture():
     curve = Sweep({"vanilla": {5: 0.5}, "SDPA": {5: 0.25, 10: 0.5}})
     assert "vanilla: 0.5 s at 5; SDPA: 0.25 s at 5, 0.5 s at 10" in curve.plot().alt

@@ -6,6 +6,7 @@ import pytest
 from widgets import find, sources
 
 import helpers
+from helpers.topics.listening import BlindTest
 
 RATE = 16000
 A, B = (0.5 * np.sin(2 * np.pi * pitch * np.arange(4000) / RATE, dtype=np.float32) for pitch in (440, 880))
@@ -19,7 +20,7 @@ def truth(test):
 
 
 def test_who_hears_everything_scores_everything():
-    test = helpers.BlindTest(A, B, RATE, trials=5)
+    test = BlindTest(A, B, RATE, trials=5)
     assert all(test.answer(truth(test)) for _ in range(5))
     assert (test.hits, test.answered) == (5, 5)
     assert test.probability == pytest.approx(1 / 32)
@@ -30,7 +31,7 @@ def test_who_hears_everything_scores_everything():
 
 
 def test_wrong_answers_are_no_hits():
-    test = helpers.BlindTest(A, B, RATE, trials=4)
+    test = BlindTest(A, B, RATE, trials=4)
     assert test.probability == 1 and str(test) == "0 of 0 right, 4 of 4 trials to go"
     for right in (True, False, False, False):
         choice = truth(test) if right else {"A": "B", "B": "A"}[truth(test)]
@@ -42,7 +43,7 @@ def test_wrong_answers_are_no_hits():
 
 def test_x_is_drawn_anew_and_again_with_a_seed():
     def order(seed):
-        test = helpers.BlindTest(A, B, RATE, trials=30, seed=seed)
+        test = BlindTest(A, B, RATE, trials=30, seed=seed)
         return [test.answer("A") for _ in range(30)]  # True where X is A
 
     assert order(1) == order(1) != order(2)
@@ -51,7 +52,7 @@ def test_x_is_drawn_anew_and_again_with_a_seed():
 
 
 def test_the_page_does_not_say_what_x_is():
-    tests = [helpers.BlindTest(A, B, RATE, seed=seed) for seed in range(4)]  # A and B, whatever the first X is
+    tests = [BlindTest(A, B, RATE, seed=seed) for seed in range(4)]  # A and B, whatever the first X is
     assert {truth(test) for test in tests} == {"A", "B"}
     (page,) = {re.sub(r'src="[^"]+"', "", test.players().data) for test in tests}
     assert "autoplay" not in page
@@ -59,17 +60,17 @@ def test_the_page_does_not_say_what_x_is():
 
 def test_a_clipped_clip_does_not_give_x_away():
     with pytest.warns(UserWarning, match="^B is clipped: its peak is 1.5"):
-        test = helpers.BlindTest(A, 3 * B, RATE)
+        test = BlindTest(A, 3 * B, RATE)
     assert "Warning" not in test.players().data
 
 
 def test_a_silent_clip_is_warned_of():
     with pytest.warns(UserWarning, match="A is silent"):
-        helpers.BlindTest(0 * A, B, RATE)
+        BlindTest(0 * A, B, RATE)
 
 
 def test_the_widget_plays_asks_and_counts(shown):
-    test = helpers.BlindTest(A, 0.1 * B, RATE, trials=3)
+    test = BlindTest(A, 0.1 * B, RATE, trials=3)
     test._ipython_display_()
     clips, x, score = find(shown[0], ipywidgets.HTML)
     buttons = {button.description[-1]: button for button in find(shown[0], ipywidgets.Button)}

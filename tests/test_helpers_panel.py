@@ -7,6 +7,7 @@ from diffusers import DPMSolverMultistepScheduler, EulerDiscreteScheduler
 from widgets import find, sources
 
 import helpers
+from helpers.topics.panel import Panel
 
 RAIN = {"prompt": "Rain", "num_inference_steps": 2, "audio_length_in_s": 1.28}
 
@@ -35,11 +36,11 @@ class Form:
 
 @pytest.fixture
 def form(pocket, shown):
-    return Form(helpers.Panel(pocket, **RAIN), shown)
+    return Form(Panel(pocket, **RAIN), shown)
 
 
 def test_a_clip_is_that_of_plain_code(pocket, seeded, monkeypatch):
-    panel = helpers.Panel(pocket, **RAIN, negative_prompt="Hiss", scheduler="Euler", guidance_scale=2.0)
+    panel = Panel(pocket, **RAIN, negative_prompt="Hiss", scheduler="Euler", guidance_scale=2.0)
     made = panel.make(seed=3)
     assert made.seconds > 0 and made.settings["seed"] == 3 and panel.results == [made]
     config = pocket.scheduler.config
@@ -49,7 +50,7 @@ def test_a_clip_is_that_of_plain_code(pocket, seeded, monkeypatch):
 
 
 def test_schedulers_are_those_of_the_checkpoint_and_not_of_swaps_before(pocket, monkeypatch):
-    panel, config = helpers.Panel(pocket, **RAIN, scheduler="Euler"), pocket.scheduler.config
+    panel, config = Panel(pocket, **RAIN, scheduler="Euler"), pocket.scheduler.config
     plain = panel.make()
     swapped = DPMSolverMultistepScheduler.from_config(config, use_karras_sigmas=True)
     monkeypatch.setattr(pocket, "scheduler", swapped)

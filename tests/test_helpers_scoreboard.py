@@ -50,13 +50,12 @@ def test_both_columns_are_kept(board):
     assert "SDPA, a clip: 25 s before, 4 s after. SDPA, a step: 4.5 s before, 2 s after." in board.chart().alt
 
 
-def test_the_last_record_counts_the_others_stay_and_the_board_travels_in_a_file(board, tmp_path):
+def test_the_last_record_counts_and_the_others_stay(board, monkeypatch):
     board.record(found())
     board.record(found("scheduler swap"))
     board.record(found(after=(24.0,), step=False))
-    board.save(tmp_path / "drive.jsonl")
-    other = helpers.Scoreboard(tmp_path / "other.jsonl")
-    other.load(tmp_path / "drive.jsonl")
+    monkeypatch.setenv("AUDIOLDM2_SCOREBOARD", str(board.path))
+    other = helpers.Scoreboard()
     lines = rows(other)
     assert list(lines) == list(scoreboard.RUNGS)
     assert "1x (one pair)" in lines["SDPA"][0] and lines["SDPA"][1] == "–"

@@ -14,7 +14,7 @@ def test_one_point_for_each_scheduler_and_number_of_steps_and_lesson_6_draws_the
     results = json.loads(record.read_text())
     assert {"torch", "diffusers", "transformers", "python"} <= set(results["versions"])
     assert results["machine"]["cpu"] and str(tmp_path) not in record.read_text()
-    assert results["checkpoint"]["name"] == "pocket" and len(results["checkpoint"]["fingerprint"]) == 12
+    assert results["checkpoint"]["name"] == "pocket" and len(results["checkpoint"]["fingerprint"]) == 16
     found = [(entry["scheduler"], entry["steps"]) for entry in results["curve"]]
     assert found == [(name, steps) for name in benchmark.SCHEDULERS for steps in (1, 2)]
     for entry in [*results["curve"], results["cross_check"]]:
@@ -61,12 +61,3 @@ def test_schedulers_share_what_the_checkpoint_was_trained_with_and_nothing_else(
     karras = [name for name, scheduler in made.items() if scheduler.config.get("use_karras_sigmas")]
     leading = [name for name, scheduler in made.items() if scheduler.config.timestep_spacing == "leading"]
     assert karras == ["DPM++ 2M, Karras"] and leading == ["DPM++ 2M, leading"]
-
-
-@pytest.mark.parametrize(
-    "arguments", [["--steps", "0,5"], ["--steps", "1000"], ["--steps", "x"], ["--prompts", "0"], ["--seeds", "1"]]
-)
-def test_refuses_what_cannot_be_measured(arguments, capsys):
-    with pytest.raises(SystemExit):
-        benchmark.main(arguments)
-    assert "error: " in capsys.readouterr().err

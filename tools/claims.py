@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from helpers.tables import table  # noqa: E402
+from helpers.pictures import table  # noqa: E402
 from tools.execute import ROOT, notebooks  # noqa: E402
 
 RECORD, PAGE = ROOT / "helpers" / "records" / "claims.json", ROOT / "docs" / "results.md"

@@ -39,7 +39,9 @@ def minutes(notebook):
             reading += PREDICTION
         elif cell.id != "set-up" and not cell.id.startswith("exercise"):
             reading += len(cell.source.splitlines()) / LINES
-            reading += LOOK * len(re.findall(r"helpers\.(?:play|compare|BlindTest|plot_spectrograms?)\(", cell.source))
+            reading += LOOK * len(
+                re.findall(r"(?:helpers|listening)\.(?:play|compare|BlindTest|plot_spectrograms?)\(", cell.source)
+            )
     return reading, STAR * stars
 
 

@@ -12,8 +12,7 @@ from matplotlib.figure import Figure
 
 from helpers.checkpoints import describe_components
 from helpers.official import PARAMETERS, build_unet
-from helpers.pictures import Picture
-from helpers.tables import table
+from helpers.pictures import Picture, table
 
 
 @dataclass

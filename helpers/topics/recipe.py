@@ -7,8 +7,7 @@ from matplotlib.patches import Patch
 
 from helpers.devices import GIB
 from helpers.measuring import measure
-from helpers.pictures import BARS, Picture
-from helpers.tables import table
+from helpers.pictures import BARS, Picture, table
 from helpers.yardstick import moved
 
 _STEPS, _REST = BARS

@@ -10,8 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from helpers.checkpoints import POCKET
-from helpers.pictures import BARS, Picture
-from helpers.tables import table
+from helpers.pictures import BARS, Picture, table
 
 RECORDS = Path(__file__).parents[1] / "records"
 

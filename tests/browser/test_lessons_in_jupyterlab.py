@@ -47,7 +47,7 @@ def test_everything_has_a_name_and_enough_contrast(opened, name, theme):
 
 
 def test_a_player_plays_by_the_keyboard(recipe):
-    player = lab.output(recipe, "helpers.BlindTest(").locator("audio").first
+    player = lab.output(recipe, "listening.BlindTest(").locator("audio").first
     player.focus()
     recipe.keyboard.press("Space")
     recipe.wait_for_function("player => player.currentTime > 0.2 && !player.paused", arg=player.element_handle())
@@ -56,7 +56,7 @@ def test_a_player_plays_by_the_keyboard(recipe):
 
 
 def test_a_panel_that_works_shows_it_tells_a_cell_beside_it_is_stopped_and_makes_a_clip(recipe):
-    panel = lab.output(recipe, "helpers.Panel(")
+    panel = lab.output(recipe, "panel.Panel(")
     panel.get_by_label("Steps", exact=True).fill("500")
     panel.get_by_role("button", name="Make a clip").click()
     panel.get_by_text(re.compile(r"Step \d+ of 500")).wait_for()

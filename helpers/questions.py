@@ -1,4 +1,4 @@
-"""A learner's prediction, made before the measurement."""
+"""What a lesson asks: a prediction before the measurement, and an answer to an exercise."""
 
 import math
 import re
@@ -79,3 +79,16 @@ def _number(text):
     if re.fullmatch(r"\s*[1-9]\d{0,2}(,\d{3})+(\.\d*)?\s*", text):
         text = text.replace(",", "")
     return float(text.replace(",", ".")) if text.strip() else None
+
+
+def check(passed, hint):
+    """Tell a learner whether an answer is right; a wrong one stops nothing.
+
+    Parameters
+    ----------
+    passed : bool
+        What the exercise asks for holds.
+    hint : str
+        Shown while it does not.
+    """
+    print("Right." if passed else f"Not yet. Hint: {hint}.")
