@@ -32,19 +32,14 @@ def best_device():
     RuntimeError
         If there is no such device as the variable says.
     """
-    wanted = os.environ.get("AUDIOLDM2_DEVICE", "").strip().lower()
-    if not wanted:
-        return _fastest()
-    try:
-        return str(check_device(wanted))
-    except RuntimeError as error:
-        raise RuntimeError(f"AUDIOLDM2_DEVICE: {str(error).splitlines()[0]}") from error
-
-
-def _fastest():
+    if wanted := os.environ.get("AUDIOLDM2_DEVICE", "").strip().lower():
+        try:
+            return str(check_device(wanted))
+        except RuntimeError as error:
+            raise RuntimeError(f"AUDIOLDM2_DEVICE: {str(error).splitlines()[0]}") from error
     kind = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     if fault := _fault(kind):
-        warnings.warn(f"Staying with the CPU: {fault}.", stacklevel=3)
+        warnings.warn(f"Staying with the CPU: {fault}.", stacklevel=2)
         return "cpu"
     return kind
 
@@ -82,23 +77,22 @@ def check_device(device):
     there = {"cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}.get(device.type)
     if there is not None and (device.index or 0) >= there:
         raise RuntimeError(
-            f"device is {str(device)!r}, but torch sees {there or 'none'} of this kind here: use "
-            f"device={_fastest()!r}, or choose a runtime with a GPU and a torch that was built for it."
+            f"device is {str(device)!r}, but torch sees {there or 'none'} of this kind here: leave it out for the best "
+            "that there is, or choose a runtime with a GPU and a torch that was built for it."
         )
     return device
 
 
-def _groups(controller, *files):
+def _groups(*files):
     """Read files of the control groups (cgroups, which limit containers) that this process is in: texts of each."""
     try:
         lines = (_SYSTEM / "proc/self/cgroup").read_text(encoding="utf-8").splitlines()
     except OSError:  # no Linux
         return
     for _, controllers, path in (line.split(":", 2) for line in lines):
-        if controllers == "" or controller in controllers.split(","):  # version 2, or version 1
-            top = _SYSTEM / "sys/fs/cgroup" / (controllers and controller)
-            for folder in (top / path.strip("/") / "x").parents:  # the limits of those above hold, too
-                if folder.is_relative_to(top) and all((folder / file).is_file() for file in files):
+        for controller in controllers.split(","):  # of version 1; version 2 names none
+            for folder in (_SYSTEM / "sys/fs/cgroup" / controller / path.strip("/") / "x").parents:  # those above limit, too
+                if all((folder / file).is_file() for file in files):
                     yield [(folder / file).read_text().strip() for file in files]
 
 
@@ -123,7 +117,7 @@ def free_memory(device="cpu"):
     memory = psutil.virtual_memory()
     free, total = memory.available, memory.total
     for names in (("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes")):
-        for limit, used, stat in _groups("memory", *names, "memory.stat"):
+        for limit, used, stat in _groups(*names, "memory.stat"):
             if limit != "max":
                 cached = max(map(int, re.findall(r"inactive_file (\d+)", stat)), default=0)  # can be dropped
                 free, total = min(free, int(limit) - int(used) + cached), min(total, int(limit))
@@ -140,7 +134,7 @@ def cores():
     """Tell how many CPU cores this process may use; a container's quota may leave it a fraction."""
     found = [len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1]
     for names in (("cpu.max",), ("cpu.cfs_quota_us", "cpu.cfs_period_us")):
-        for quota, period in (" ".join(texts).split() for texts in _groups("cpu", *names)):
+        for quota, period in (" ".join(texts).split() for texts in _groups(*names)):
             found += [int(quota) / int(period)] if quota not in ("max", "-1") else []
     return min(found)
 

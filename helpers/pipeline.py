@@ -3,9 +3,9 @@
 import functools
 import inspect
 import math
-import string
 import warnings
 from numbers import Integral
+from string import punctuation
 
 import diffusers
 import torch
@@ -16,8 +16,6 @@ from helpers.devices import out_of_memory
 # How a scheduler must describe the noise that the model was trained with, and what takes away other noise than that.
 _TRAINED = ("num_train_timesteps", "beta_schedule", "beta_start", "beta_end", "prediction_type")
 _TRAINED += ("use_flow_sigmas", "clip_sample", "thresholding", "rescale_betas_zero_snr")
-_MARKS = string.punctuation + "–—…“”„‘’«»¿¡"  # that may stand around a word
-_WHOLE = ("num_inference_steps", "num_waveforms_per_prompt", "max_new_tokens")
 # diffusers' own call of GPT-2, which works until transformers 5.40: pyproject.toml stays below it.
 warnings.filterwarnings("ignore", message="`past_key_values` is deprecated", category=FutureWarning)
 _running = set()  # the ids of pipelines that are being called
@@ -66,19 +64,16 @@ class AudioLDM2Pipeline(diffusers.AudioLDM2Pipeline):
             _warn_of_cut(texts, [self.tokenizer, self.tokenizer_2])
             _warn_of_unknown(texts, self.tokenizer_2)
         if transcription is not None and not isinstance(self.text_encoder_2, VitsModel):
-            raise ValueError(
-                f"transcription is {transcription!r}, which only a checkpoint for speech reads: "
-                f"did you mean negative_prompt={transcription!r}?"
-            )
+            raise ValueError(f"transcription is for speech: did you mean negative_prompt={transcription!r}?")
         if negative_prompt is not None and guidance_scale <= 1:
             raise ValueError(
-                f"guidance_scale is {guidance_scale!r}, and at 1 or below negative_prompt {negative_prompt!r} would be "
-                "ignored: raise it (3.5 is usual) or drop negative_prompt."
+                f"guidance_scale is {guidance_scale!r}, and at 1 or below negative_prompt has no effect: try 3.5."
             )
-        for name in _WHOLE:
-            value = given[name] if name != "max_new_tokens" or given[name] is not None else 1
-            if not isinstance(value, Integral) or value < 1:
-                raise ValueError(f"{name} is {value!r}, but must be a whole number of 1 or more.")
+        for name in ("num_inference_steps", "num_waveforms_per_prompt", "max_new_tokens"):
+            if given[name] is not None and not (isinstance(given[name], Integral) and given[name] > 0):
+                raise ValueError(f"{name} is {given[name]!r}, but must be a whole number of 1 or more.")
+        if given["eta"] and not ("eta" in inspect.signature(self.scheduler.step).parameters and 0 < given["eta"] <= 1):
+            raise ValueError(f"eta is {given['eta']!r}, but must be 0, or with DDIMScheduler up to 1.")
         if given["cross_attention_kwargs"] is not None:
             raise ValueError("cross_attention_kwargs has no effect on AudioLDM 2: leave it out.")
         if given["output_type"] not in ("np", "pt", "latent"):
@@ -90,7 +85,7 @@ class AudioLDM2Pipeline(diffusers.AudioLDM2Pipeline):
                 stacklevel=3,  # at the line that called the pipeline
             )
         generator = given["generator"]
-        for one in generator if isinstance(generator, list) else [generator]:
+        for one in generator if isinstance(generator, list) else [generator] * (generator is not None):
             _warn_of_used(one)
 
     def _smaller(self, prompt, num_waveforms_per_prompt, audio_length_in_s, **given):
@@ -125,31 +120,22 @@ def _warn_of_cut(texts, tokenizers):
 
 def _warn_of_unknown(texts, tokenizer):
     """Name the words that a vocabulary drops, or spells letter by letter; and those that it has, if they are few."""
-    words = {word.strip(_MARKS): None for text in texts for word in text.split()}
-    unknown = []
-    for word in filter(None, words):
-        pieces = tokenizer.convert_ids_to_tokens(tokenizer(word, add_special_tokens=False).input_ids)
-        if tokenizer.unk_token in pieces or (len(word) > 2 and max(len(piece.strip("▁")) for piece in pieces) == 1):
-            unknown.append(word)
+    words = dict.fromkeys(word.strip("–—…“”„‘’«»¿¡" + punctuation) for text in texts for word in text.split())
+    ids = {word: tokenizer(word, add_special_tokens=False).input_ids for word in words if word}
+    unknown = [word for word in ids if tokenizer.unk_token_id in ids[word] or len(ids[word]) > len(word) > 2]
     if unknown:
         known = sorted({word[1:].lower() for word in tokenizer.get_vocab() if word.startswith("▁") and len(word) > 4})
-        known = f"such as {', '.join(known)}" if len(known) < 1000 else "in English"
         warnings.warn(
-            f"This checkpoint does not know {', '.join(map(repr, unknown))}, and may make another sound; "
-            f"write words that it knows, {known}.",
+            f"This checkpoint does not know {', '.join(map(repr, unknown))}, and may make another sound: "
+            f"write words that it knows, {'such as ' + ', '.join(known) if len(known) < 1000 else 'in English'}.",
             stacklevel=4,
         )
 
 
 def _warn_of_used(generator):
     """Say that a generator goes on where an earlier call stopped; refuse a seed in its place."""
-    if generator is None:
-        return
     if not isinstance(generator, torch.Generator):
-        raise TypeError(
-            f"generator is {generator!r}, but must be a generator or a list of them: "
-            'write generator=torch.Generator("cpu").manual_seed(0), with your seed.'
-        )
+        raise TypeError(f'generator is {generator!r}: write torch.Generator("cpu").manual_seed(0), with your seed.')
     device, seed = generator.device, generator.initial_seed()
     if not torch.equal(torch.Generator(device).manual_seed(seed).get_state(), generator.get_state()):
         warnings.warn(
@@ -161,11 +147,10 @@ def _warn_of_used(generator):
 
 def _check_scheduler(scheduler, present):
     """Refuse what goes another way than from the noise that the model was trained on to sound."""
-    kind = type(scheduler).__name__
+    kind = getattr(scheduler, "__name__", type(scheduler).__name__)
     if not hasattr(scheduler, "alphas_cumprod") or "Inverse" in kind:  # a class has none either
-        kind = f"the class {scheduler.__name__}" if isinstance(scheduler, type) else f"a {kind}"
         raise ValueError(
-            f"scheduler is {kind}, but must take away the noise that the model was trained with: "
+            f"scheduler is {kind}, but must be one that takes away the noise that the model was trained with: "
             "write, for instance, DPMSolverMultistepScheduler.from_config(pipe.scheduler.config)."
         )
     for name in _TRAINED:

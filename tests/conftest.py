@@ -42,6 +42,15 @@ def shown(monkeypatch):
     return shown
 
 
+@pytest.fixture
+def no_compiler(monkeypatch):
+    """A PATH without compilers, and a torch that looks there anew."""
+    from torch._inductor import cpp_builder  # seconds of importing, for two tests
+
+    monkeypatch.setenv("PATH", "nowhere")
+    monkeypatch.setattr(cpp_builder, "cpp_compiler_search", cpp_builder.cpp_compiler_search.__wrapped__)
+
+
 @pytest.fixture(scope="session")
 def chromium():
     """Debian's or the system's Chromium, or else the one that `playwright install chromium` fetched."""

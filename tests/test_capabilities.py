@@ -1,7 +1,6 @@
 """What tests expect of a machine, on machines that lack something."""
 
 import platform
-import shutil
 
 import capabilities
 import pytest
@@ -16,9 +15,8 @@ def asked_anew():
     capabilities.compiles.cache_clear()
 
 
-def test_without_a_compiler_lesson_5_has_nothing_to_undo(monkeypatch):
+def test_without_a_compiler_lesson_5_has_nothing_to_undo(monkeypatch, no_compiler):
     monkeypatch.setattr(helpers.devices, "best_device", lambda: "cpu")
-    monkeypatch.setattr(shutil, "which", lambda name: None)
     assert "torch.compile does not work" in capabilities.lacks("05_torch_compile")
     assert capabilities.lacks("03_sdpa") is None
 

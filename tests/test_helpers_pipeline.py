@@ -26,6 +26,7 @@ CALL = dict(prompt="birds singing in the rain", num_inference_steps=2, audio_len
             ({"generator": generator}, "manual_seed(0), with your seed")
             for generator in (3, [3], (torch.Generator(),), np.random.default_rng(3))
         ],
+        *[({"eta": eta}, f"eta is {eta}, but must be 0, or with DDIMScheduler up to 1") for eta in (3, -1)],
         ({"transcription": "low quality"}, "did you mean negative_prompt='low quality'"),
         ({"negative_prompt": "hiss", "guidance_scale": 1}, "guidance_scale is 1, and at 1 or below negative_prompt"),
         ({"negative_prompt": "hiss", "guidance_scale": 0}, "guidance_scale is 0"),
@@ -44,15 +45,15 @@ def test_a_wrong_argument_is_refused_in_one_line_before_any_text_is_encoded(pock
     ("make", "words"),
     [
         (lambda config: diffusers.DDIMScheduler(), "has beta_schedule 'linear'"),
-        (lambda config: diffusers.FlowMatchEulerDiscreteScheduler.from_config(config), "a FlowMatchEulerDiscrete"),
-        (lambda config: diffusers.EDMEulerScheduler.from_config(config), "a EDMEulerScheduler"),
-        (lambda config: diffusers.IPNDMScheduler.from_config(config), "a IPNDMScheduler"),
-        (lambda config: diffusers.DDIMInverseScheduler.from_config(config), "a DDIMInverseScheduler"),
+        (lambda config: diffusers.FlowMatchEulerDiscreteScheduler.from_config(config), "is FlowMatchEulerDiscrete"),
+        (lambda config: diffusers.EDMEulerScheduler.from_config(config), "is EDMEulerScheduler"),
+        (lambda config: diffusers.IPNDMScheduler.from_config(config), "is IPNDMScheduler"),
+        (lambda config: diffusers.DDIMInverseScheduler.from_config(config), "is DDIMInverseScheduler"),
         (
             lambda config: diffusers.DPMSolverMultistepInverseScheduler.from_config(config),
-            "a DPMSolverMultistepInverse",
+            "is DPMSolverMultistepInverse",
         ),
-        (lambda config: diffusers.DPMSolverMultistepScheduler, "the class DPMSolverMultistepScheduler"),
+        (lambda config: diffusers.DPMSolverMultistepScheduler, "is DPMSolverMultistepScheduler"),
         *[
             (lambda config, kind=kind, flag=flag: kind.from_config(config, **{flag: True}), f"has {flag} True")
             for kind, flag in (
@@ -79,6 +80,13 @@ def test_a_scheduler_for_this_noise(own_pocket, name):
     kind = getattr(diffusers, f"{name}Scheduler")
     own_pocket.scheduler = kind.from_config(own_pocket.scheduler.config, timestep_spacing="trailing")
     assert type(own_pocket.scheduler) is kind
+
+
+def test_eta_is_taken_where_it_counts_and_refused_where_it_would_be_ignored(own_pocket):
+    own_pocket(**CALL, eta=1.0)
+    own_pocket.scheduler = diffusers.DPMSolverMultistepScheduler.from_config(own_pocket.scheduler.config)
+    with pytest.raises(ValueError, match="eta is 1.0, but must be 0"):
+        own_pocket(**CALL, eta=1.0)
 
 
 def test_a_used_generator_is_told_from_a_fresh_one(pocket, seeded):

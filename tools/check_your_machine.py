@@ -10,7 +10,6 @@ Only the standard library is imported up here, so that a broken machine gets a r
 import argparse
 import contextlib
 import importlib.metadata
-import importlib.util
 import io
 import json
 import os
@@ -18,7 +17,6 @@ import platform
 import re
 import shutil
 import sys
-import sysconfig
 import tempfile
 import time
 import warnings
@@ -33,8 +31,12 @@ INSTALL = f"{sys.executable} -m pip install -r requirements.txt, in the folder o
 LOOK_UP = f"look the message up in docs/troubleshooting.md; if it is not there, {INSTALL}"
 NO_TORCH = ("Darwin", "x86_64"), ("Windows", "ARM64")  # for which PyTorch has stopped, or not begun
 PYTHONS = (3, 11), (3, 14)  # the oldest and the newest that torch has packages for
+TO_COMPILE = {  # elsewhere than on Linux
+    "darwin": "xcode-select --install",
+    "win32": "install the Build Tools for Visual Studio, and start Jupyter from their command prompt",
+}
 GIB = 2**30
-PROMPT = "Church bells ringing, high quality"
+PROMPT, NEGATIVE = "Church bells ringing, high quality", "Low quality, average quality."
 SHOWN = ("torch", "diffusers", "transformers", "accelerate", "numpy", "librosa", "soundfile", "ipywidgets")
 
 
@@ -52,22 +54,21 @@ def check_python():
 
 def check_libraries():
     """The libraries that pyproject.toml names are there, in versions that the course was run with."""
-    from helpers import versions  # which raises if one is missing or too old
+    from helpers import devices, versions  # which raises if one is missing or too old
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         versions.check_versions()
     if caught:
         return AMBER, "; ".join(str(one.message) for one in caught), INSTALL
-    return GREEN, ", ".join(f"{name} {_installed(name)}" for name in SHOWN[:3]), ""
+    return GREEN, devices.libraries(), ""
 
 
 def check_quiet():
     """No other program takes the cores."""
     from helpers.devices import busy_line
 
-    line = busy_line().strip()
-    if line:
+    if line := busy_line().strip():
         return AMBER, line, "close other programs and other notebooks before you measure"
     return GREEN, "they leave the cores to you", ""
 
@@ -83,12 +84,9 @@ def check_device():
     found = helpers.describe(one.device)
     if float((one @ one)[0, 0]) != 64:
         return RED, f"wrong sums from {found}", "restart the computer, then update the driver"
-    if caught and "cannot use it" in str(caught[0].message):
-        step = "the lessons run on the CPU; for the GPU, look the message up in docs/troubleshooting.md"
-        return AMBER, f"{found}. {caught[0].message}", step
-    if one.device.type == "cpu" and torch.backends.mps.is_available():
-        return AMBER, found, "to use the GPU of this Mac, update macOS to 15.1 or newer"
-    if one.device.type == "cpu" and shutil.which("nvidia-smi"):
+    if caught:
+        return AMBER, f"{found}. {caught[0].message}", "for the GPU, look the message up in docs/troubleshooting.md"
+    if shutil.which("nvidia-smi") and not torch.cuda.is_available():
         return AMBER, found, "torch does not see the NVIDIA GPU: install the torch for CUDA, https://pytorch.org"
     return GREEN, found, ""
 
@@ -129,27 +127,18 @@ def check_compiler():
     from helpers.devices import best_device  # before torch  # isort: skip
     import torch
 
-    without, gpu = "lesson 5 goes on without it; to have it, ", best_device().startswith("cuda")
-    if gpu and importlib.util.find_spec("triton") is None:
-        return AMBER, "no Triton", f"{without}pip install triton (on Windows triton-windows)"
-    names = [os.environ.get("CC") or "cc", "gcc", "clang"] if gpu else [os.environ.get("CXX") or "g++", "clang++"]
-    if os.name == "nt":
-        names = [sys.executable] if gpu else ["cl"]  # there, Triton brings a compiler of its own
-    found = next(filter(None, map(shutil.which, names)), None)
-    if found is None:
-        how = {"nt": "install the Build Tools for Visual Studio, and start Jupyter from their command prompt"}
-        unix = "xcode-select --install" if sys.platform == "darwin" else "sudo apt install g++ python3-dev"
-        return AMBER, f"no {'C' if gpu else 'C++'} compiler ({' or '.join(names)})", without + how.get(os.name, unix)
-    if os.name != "nt" and not Path(sysconfig.get_paths()["include"], "Python.h").exists():
-        step = f"{without}sudo apt install python3-dev, or the like on your system"
-        return AMBER, f"{Path(found).name} is there, but not Python.h, which torch compiles against", step
+    torch.compiler.reset()
     start, factor = time.perf_counter(), time.time() % 1  # no function that was compiled before
     try:
-        torch.compile(lambda x: x.sin() * factor)(torch.ones(64, device=best_device()))
+        torch.compile(lambda x: factor * x.sin())(torch.ones(64, device=best_device()))
     except Exception as error:  # what compilers raise has no common kind
-        step = f"{without}look the message up in docs/troubleshooting.md: a path with spaces, a /tmp without exec"
-        return AMBER, f"{Path(found).name} is there, but compiling fails ({_one_line(error)})", step
-    return GREEN, f"{Path(found).name} compiled a small function in {time.perf_counter() - start:.0f} s", ""
+        install = TO_COMPILE.get(sys.platform, "sudo apt install g++ python3-dev")
+        if best_device().startswith("cuda"):
+            install = f"pip install triton (on Windows triton-windows); {install}"
+        cause = re.search("(?<= error: ).+", str(error))  # of many lines that a compiler says
+        step = f"lesson 5 goes on without it; to have it, {install}, or look the message up in docs/troubleshooting.md"
+        return AMBER, f"compiling fails: {cause.group() if cause else _one_line(error)}", step
+    return GREEN, f"a small function took {time.perf_counter() - start:.0f} s", ""
 
 
 def check_step():
@@ -157,7 +146,7 @@ def check_step():
     import helpers  # before torch  # isort: skip
     from helpers.devices import free_memory
 
-    free, _ = free_memory(helpers.best_device())
+    free = min(free_memory(device)[0] for device in ("cpu", helpers.best_device()))
     if free < 1.5 * GIB:
         return AMBER, "not tried: it needs 1.5 GiB", "make room in memory (see above)"
     width = 1.0 if free >= 4e9 else 0.5
@@ -242,13 +231,6 @@ def _one_line(error):
     return f"{type(error).__name__}: {(str(error).strip().splitlines() or ['no message'])[0]}"
 
 
-def _installed(name):
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return None
-
-
 def report(rows, steps=20, repeats=3):
     """Collect what was found, and measure the stages of one clip as lesson 1 does.
 
@@ -264,9 +246,10 @@ def report(rows, steps=20, repeats=3):
     dict
         Without names of people, computers or folders. Where the lessons cannot run, without the stages.
     """
+    found = {one.name: one.version for one in importlib.metadata.distributions() if one.name in SHOWN}
     whole = {
         "date": time.strftime("%Y-%m-%d"),
-        "versions": {"python": platform.python_version()} | {name: _installed(name) for name in SHOWN},
+        "versions": {"python": platform.python_version()} | found,
         "checks": [{key: without_paths(row[key]) for key in ("check", "state", "found")} for row in rows],
     }
     if RED in [row["state"] for row in rows]:
@@ -280,10 +263,10 @@ def report(rows, steps=20, repeats=3):
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         pipe = helpers.load_pipeline()
         pipe.set_progress_bar_config(disable=True)
-        settings = {"num_inference_steps": steps, "negative_prompt": "Low quality, average quality."}
 
         def clip():
-            return pipe(PROMPT, generator=torch.Generator("cpu").manual_seed(0), **settings)
+            generator = torch.Generator("cpu").manual_seed(0)
+            return pipe(PROMPT, negative_prompt=NEGATIVE, num_inference_steps=steps, generator=generator)
 
         runs = helpers.measure({"clip": clip}, repeats).variants["clip"].calls
     name = checkpoint_name(pipe)
