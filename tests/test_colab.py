@@ -2,17 +2,16 @@
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 
 import hub
 import nbformat
-import pytest
+from capabilities import needs
 from lessons import NOTEBOOKS, cells
 
 
-@pytest.mark.skipif(not shutil.which("git") or not (hub.ROOT / ".git").exists(), reason="needs git and a clone")
+@needs("git and a clone")
 def test_the_set_up_cell_fetches_the_course_once_and_installs_nothing(tmp_path):
     subprocess.run(["git", "clone", "--quiet", "--bare", hub.ROOT, tmp_path / "remote"], check=True)
     (set_up,) = cells(nbformat.read(NOTEBOOKS[0], 4), "set-up")
