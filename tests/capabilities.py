@@ -1,7 +1,15 @@
 """What the machine that runs the tests can do: decided here, and nowhere else."""
 
 import functools
+import importlib.util
+import os
 import platform
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+import torch
 
 import helpers
 from tools import check_your_machine
@@ -25,3 +33,23 @@ def lacks(name):
     if name.startswith("10_") and processes() == 1:
         return "one process here, so there is nothing to undo"
     return None
+
+
+HERE = {
+    "a CUDA GPU": torch.cuda.is_available(),
+    "two processes": processes() == 2,
+    "signals and bash": os.name != "nt",
+    "a limit on memory": sys.platform == "linux",  # only Linux keeps it reliably
+    "git and a clone": shutil.which("git") is not None and (Path(__file__).parents[1] / ".git").exists(),
+    "playwright": importlib.util.find_spec("playwright") is not None,  # the tests marked browser and site
+}
+
+
+def needs(what):
+    """Mark a test that is skipped where this is missing."""
+    return pytest.mark.skipif(not HERE[what], reason=f"needs {what}")
+
+
+def chromium():
+    """Find Debian's or the system's Chromium; None stands for the one that `playwright install chromium` fetched."""
+    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

@@ -2,6 +2,7 @@
 
 import shutil
 
+import capabilities
 import official_layout
 import pytest
 import torch
@@ -43,14 +44,25 @@ def shown(monkeypatch):
     return shown
 
 
+@pytest.fixture
+def no_compiler(monkeypatch):
+    """A PATH without compilers, and a torch that looks there anew."""
+    from torch._inductor import cpp_builder  # seconds of importing, for two tests
+
+    monkeypatch.setenv("PATH", "nowhere")
+    monkeypatch.setattr(cpp_builder, "cpp_compiler_search", cpp_builder.cpp_compiler_search.__wrapped__)
+
+
 @pytest.fixture(scope="session")
 def chromium():
-    """Debian's or the system's Chromium, or else the one that `playwright install chromium` fetched."""
-    playwright = pytest.importorskip("playwright.sync_api", reason='playwright is missing: pip install -e ".[browser]"')
-    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    """A browser with sound."""
+    if not capabilities.HERE["playwright"]:
+        pytest.skip('needs playwright: pip install -e ".[browser]"')
+    from playwright.sync_api import sync_playwright
+
     settings = ["--no-sandbox", "--autoplay-policy=no-user-gesture-required"]
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=path, args=settings)
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=capabilities.chromium(), args=settings)
         yield browser
         browser.close()
 

@@ -1,6 +1,8 @@
 """What tests expect of a machine, on machines that lack something."""
 
 import platform
+import re
+from pathlib import Path
 
 import capabilities
 import pytest
@@ -15,9 +17,8 @@ def asked_anew():
     capabilities.compiles.cache_clear()
 
 
-def test_without_a_compiler_lesson_5_has_nothing_to_undo(monkeypatch):
+def test_without_a_compiler_lesson_5_has_nothing_to_undo(monkeypatch, no_compiler):
     monkeypatch.setattr(helpers.devices, "best_device", lambda: "cpu")
-    monkeypatch.setattr("torch._inductor.config.cpp.cxx", (None, "no-g++"))
     assert "torch.compile does not work" in capabilities.lacks("05_torch_compile")
     assert capabilities.lacks("03_sdpa") is None
 
@@ -33,3 +34,14 @@ def test_on_linux_two_processes_share_the_work(monkeypatch):
     monkeypatch.setattr(platform, "system", lambda: "Linux")
     monkeypatch.setattr(helpers, "best_device", lambda: "cpu")
     assert capabilities.processes() == 2 and capabilities.lacks("10_many_prompts_many_devices") is None
+
+
+def test_on_linux_only_a_gpu_is_missing():
+    lacking = {what for what, there in capabilities.HERE.items() if not there}
+    lacking -= {"git and a clone", "playwright"}  # which anybody may leave out
+    assert lacking <= {"a CUDA GPU"} or platform.system() != "Linux"
+
+
+def test_no_test_decides_by_itself_where_it_is_skipped():
+    others = set(Path(__file__).parent.rglob("*.py")) - {Path(__file__), Path(capabilities.__file__)}
+    assert not [path.name for path in others if re.search("skipif|importorskip", path.read_text(encoding="utf-8"))]

@@ -8,7 +8,7 @@ import sys
 
 import hub
 import nbformat
-import pytest
+from capabilities import needs
 from lessons import NOTEBOOKS, cells
 
 ZIP = "audioldm2-course.zip"
@@ -42,7 +42,7 @@ def comes_from(place):
     return f"import os\nassert os.path.relpath(helpers.__file__).startswith(os.path.join({place!r}, 'helpers'))"
 
 
-@pytest.mark.skipif(not shutil.which("git"), reason="needs git")
+@needs("git and a clone")
 def test_it_fetches_the_course_from_its_address_once(tmp_path):
     course(tmp_path / "home")
     remote = tmp_path / "home" / "course"
@@ -52,7 +52,7 @@ def test_it_fetches_the_course_from_its_address_once(tmp_path):
     assert code == 0 and "already exists" not in said, said
 
 
-@pytest.mark.skipif(not (hub.ROOT / ".git").exists(), reason="needs a clone")
+@needs("git and a clone")
 def test_it_unpacks_the_zip_that_the_page_says_how_to_make(tmp_path):
     (command,) = re.findall(r"(?m)^git archive .*", PAGE)
     subprocess.run(command.replace(ZIP, (tmp_path / ZIP).as_posix()).split(), cwd=hub.ROOT, check=True)

@@ -12,7 +12,6 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import accelerate
-import capabilities
 import nbformat
 import numpy as np
 import psutil
@@ -20,6 +19,7 @@ import pytest
 import soundfile
 from accelerate import PartialState
 from accelerate.commands.launch import _validate_launch_command, launch_command_parser
+from capabilities import needs
 from filelock import FileLock
 from lessons import cells
 
@@ -111,7 +111,7 @@ def test_a_longer_file_adds_clips_and_makes_none_again(one):
     assert one.first and one.first.items() < made(one.clips).items()
 
 
-@pytest.mark.skipif(bool(capabilities.lacks("10_")), reason=capabilities.lacks("10_") or "")
+@needs("two processes")
 def test_a_killed_process_ends_the_run_and_the_same_command_again_makes_what_is_missing(one, tmp_path):
     clips = tmp_path / "clips"
     status, said, hung = launch_and_kill(one.prompts, clips)

@@ -10,6 +10,7 @@ import sys
 import hub
 import numpy as np
 import pytest
+from capabilities import needs
 from huggingface_hub import close_session, constants
 
 import helpers
@@ -113,7 +114,7 @@ def test_offline_asks_for_nothing_and_says_what_is_missing(server, monkeypatch, 
     assert not server.requests
 
 
-@pytest.mark.skipif(os.name == "nt", reason="the page gives the commands for bash")
+@needs("signals and bash")
 def test_the_page_for_teachers(official_style, tmp_path):
     page = (hub.ROOT / "docs" / "offline.md").read_text(encoding="utf-8")
     download, check, *_ = re.findall(r"^```bash\n(.*?)^```", page, flags=re.MULTILINE | re.DOTALL)

@@ -1,9 +1,9 @@
 import pytest
+from capabilities import needs
 
 from helpers.topics.memory import peak_memory
 
 MB = 10**6
-NO_SIGNALS = pytest.mark.skipif("sys.platform == 'win32'", reason="no signals")
 
 
 def test_the_peak_counts_although_it_was_given_back():
@@ -38,7 +38,7 @@ def test_what_the_code_prints_is_no_harm():
         ("import os; os._exit(3)", RuntimeError, r"exit status 3\): no message"),
         ("raise SystemExit(0)", RuntimeError, "exit status 0"),
         ("import os; os._exit(137)", MemoryError, "killed.* make the clip shorter"),
-        pytest.param("import os; os.kill(os.getpid(), 9)", MemoryError, "killed", marks=NO_SIGNALS),
+        pytest.param("import os; os.kill(os.getpid(), 9)", MemoryError, "killed", marks=needs("signals and bash")),
         ("raise MemoryError", MemoryError, "make the clip shorter"),
         ("raise RuntimeError('DefaultCPUAllocator: can\\'t allocate memory')", MemoryError, "make the clip shorter"),
         ("raise RuntimeError('DefaultCPUAllocator: not enough memory')", MemoryError, "make the clip shorter"),

@@ -1,9 +1,9 @@
 """The tour's bars: what is measured here, what a record says, and that the two are kept apart."""
 
 import json
-import sys
 
 import pytest
+from capabilities import needs
 
 from helpers.measuring import Timing
 from helpers.topics import tour
@@ -108,7 +108,7 @@ def test_every_claim_that_the_tour_tests_stands_beside_what_was_measured(records
     assert "| seen |" in shown and "| not measured here |" in shown and "20.3 s → 2.3 s" in shown
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits the memory of a process reliably")
+@needs("a limit on memory")
 def test_the_long_clip_runs_out_of_memory_and_the_short_one_fits():
     said = tour.run_out("rain", clips=4, long=150.0)
     assert "4 x 150 s: out of memory" in said and "1 x 5.12 s: fits" in said

@@ -127,9 +127,10 @@ def check_compiler():
     from helpers.devices import best_device  # before torch  # isort: skip
     import torch
 
+    torch.compiler.reset()
     start, factor = time.perf_counter(), time.time() % 1  # no function that was compiled before
     try:
-        torch.compile(lambda x: x.sin() * factor)(torch.ones(64, device=best_device()))
+        torch.compile(lambda x: factor * x.sin())(torch.ones(64, device=best_device()))
     except Exception as error:  # what compilers raise has no common kind
         install = TO_COMPILE.get(sys.platform, "sudo apt install g++ python3-dev")
         if best_device().startswith("cuda"):
