@@ -8,6 +8,7 @@ import sys
 
 import hub
 import nbformat
+import pytest
 from capabilities import needs
 from lessons import NOTEBOOKS, cells
 

@@ -61,7 +61,7 @@ def test_every_figure_in_the_readme_is_in_the_results():
 
 
 def test_the_readme_is_short_and_has_one_still_picture():
-    assert len([word for word in README.split() if re.search(r"\w", word)]) <= 700
+    assert len([word for word in re.sub("<!--.*?-->", "", README).split() if re.search(r"\w", word)]) <= 700
     assert re.findall(r"!\[[^]]*\]\(([^)]*)\)", README) == ["docs/before_after.png"]
 
 

@@ -10,7 +10,7 @@ import nbformat
 import pytest
 from packaging.requirements import Requirement
 
-from tools import address, handouts, lesson_metrics, library_sets
+from tools import address, figures, handouts, lesson_metrics, library_sets
 from tools.execute import LINK, ROOT, notebooks, seconds
 
 PLACEHOLDER, REAL = "https://github.com/OWNER/REPOSITORY", "https://github.com/Someone/course"
@@ -56,6 +56,29 @@ def test_the_citation_holds_only_a_real_address():
     moved = address.with_citation(citation, REAL)
     assert f'repository-code: "{REAL}"' in moved
     assert "OWNER" not in address.with_citation(moved, PLACEHOLDER)
+
+
+@pytest.mark.parametrize("page", figures.PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_every_figure_is_that_of_its_record(page):
+    text = page.read_text(encoding="utf-8")
+    assert not figures.faults(text), "run python tools/figures.py"
+    assert page != figures.RESULTS or text == figures.with_claims(text), "run python tools/figures.py"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("It took 16.3 s, 8.0x. <!-- from: pair.before; pair.before / pair.after -->", None),
+        ("It took 16.4 s, 8.0x. <!-- from: pair.before; pair.before / pair.after -->", "16.4 is 16.3 in pair.before"),
+        ("It took 16.3 s.", "1 figures from 0 records"),
+        ("| 16.3 s | 2 s <!-- from: pair.before --> |", "2 figures from 1 records"),
+        ("| 1 s <!-- from: here --> |\n| 2 s |", "1 figures from 0 records"),
+    ],
+)
+def test_a_figure_that_is_changed_or_of_no_record_is_found(text, words, tmp_path, monkeypatch):
+    (tmp_path / "pair.json").write_text('{"before": 16.3, "after": 2.05}')
+    monkeypatch.setitem(figures.RECORDS, "pair", str(tmp_path / "pair.json"))
+    assert [fault.split(":")[0] for fault in figures.faults(text)] == ([words] if words else [])
 
 
 def test_the_sets_stay_within_the_ranges():

@@ -1,9 +1,11 @@
 """Make the pair of the README and of the site's first page: docs/before_after.png, docs/before.flac, docs/after.flac.
 
-It prints its alternative text, and what the README says of the pair: how long both clips take, and how far apart they
-are.
+How long both clips take, and how far apart they are, goes to docs/pair.json; `python tools/figures.py` then says which
+pages to change. It prints the picture's alternative text.
 """
 
+import json
+from datetime import date
 from pathlib import Path
 
 import helpers  # before torch: it sets how torch's threads wait  # isort: skip
@@ -12,6 +14,8 @@ import soundfile
 import torch
 from diffusers import DPMSolverMultistepScheduler
 from diffusers.models.attention_processor import AttnProcessor, AttnProcessor2_0
+
+from helpers.devices import cores, libraries, processor
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 SAMBA = "The sound of Brazilian samba drums with waves gently crashing in the background"
@@ -41,5 +45,8 @@ picture.figure.savefig(DOCS / "before_after.png", dpi=80)
 for name, clip in {"before": before, "after": after}.items():
     soundfile.write(DOCS / f"{name}.flac", clip, sampling_rate)
 print(picture.alt)
-print(pairs)
-print(helpers.moved(pipe, SAMBA, before, after))
+moved = helpers.moved(pipe, SAMBA, before, after)
+record = {"date": f"{date.today()}", "machine": f"{processor()}, {cores():g} CPUs, {libraries()}"}
+record |= {"before": pairs.before.median, "after": pairs.after.median, "pairs": pairs.pairs}
+record |= {"distance": moved.distance, "another seed": moved.yardstick.distance}
+(DOCS / "pair.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
