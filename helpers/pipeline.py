@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import logging
 import math
 import string
 import warnings
@@ -20,6 +21,8 @@ _MARKS = string.punctuation + "–—…“”„‘’«»¿¡"  # that may sta
 _WHOLE = ("num_inference_steps", "num_waveforms_per_prompt", "max_new_tokens")
 # diffusers' own call of GPT-2, which works until transformers 5.40: pyproject.toml stays below it.
 warnings.filterwarnings("ignore", message="`past_key_values` is deprecated", category=FutureWarning)
+# pipe.to(half) warns of each model that an empty list of its modules should be kept in float32.
+logging.getLogger("diffusers.models.modeling_utils").addFilter(lambda record: "float32: []" not in record.getMessage())
 _running = set()  # the ids of pipelines that are being called
 LONG = 4  # beyond this many times the length it was trained on, the model repeats itself or falls silent
 
