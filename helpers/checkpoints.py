@@ -132,7 +132,7 @@ def load_pipeline(checkpoint="auto", dtype=None, device=None):
         if isinstance(error, ImportError) or out_of_memory(error):  # not the checkpoint's fault
             raise
         raise OSError(
-            f"The checkpoint in {folder} cannot be loaded ({_one_line(error)}): get a fresh copy of it, with weights "
+            f"The checkpoint in {folder} cannot be loaded ({one_line(error)}): get a fresh copy of it, with weights "
             'as .safetensors, or use load_pipeline("pocket").'
         ) from error
     warn_of_slow_half(dtype, device)
@@ -226,7 +226,7 @@ def _download(name):
             advice = "unset HF_HUB_OFFLINE and restart, or give the folder of a copy (docs/offline.md)"
         raise OSError(
             f"{name} could not be downloaded from {constants.ENDPOINT} to {constants.HF_HUB_CACHE} "
-            f'({_one_line(reason)}): {advice}, or use load_pipeline("pocket"), which needs no network.'
+            f'({one_line(reason)}): {advice}, or use load_pipeline("pocket"), which needs no network.'
         ) from error
 
 
@@ -247,7 +247,7 @@ def _check(folder):
             )
 
 
-def _one_line(error):
+def one_line(error):
     """The kind of an error and the first line of what it says; the whole of it is kept as the cause."""
     return f"{type(error).__name__}: {(str(error).strip().splitlines() or ['no message'])[0]}"
 

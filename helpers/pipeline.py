@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import logging
 import math
 import warnings
 from numbers import Integral
@@ -18,6 +19,8 @@ _TRAINED = ("num_train_timesteps", "beta_schedule", "beta_start", "beta_end", "p
 _TRAINED += ("use_flow_sigmas", "clip_sample", "thresholding", "rescale_betas_zero_snr")
 # diffusers' own call of GPT-2, which works until transformers 5.40: pyproject.toml stays below it.
 warnings.filterwarnings("ignore", message="`past_key_values` is deprecated", category=FutureWarning)
+# pipe.to(half) warns of each model that an empty list of its modules should be kept in float32.
+logging.getLogger("diffusers.models.modeling_utils").addFilter(lambda record: "float32: []" not in record.getMessage())
 _running = set()  # the ids of pipelines that are being called
 LONG = 4  # beyond this many times the length it was trained on, the model repeats itself or falls silent
 

@@ -20,7 +20,7 @@ from helpers.yardstick import Moved, Yardstick
 # The changes that are measured, and the lesson that measures each.
 RUNGS = {"SDPA": 3, "half precision": 4, "torch.compile": 5, "scheduler swap": 6, "CPU offload": 7, "your recipe": 8,
          "channels_last": 9, "guidance on part": 9}  # fmt: skip
-_SET_UP = ("machine", "device", "checkpoint", "versions")  # what must be the same for two records to be compared
+SET_UP = ("machine", "device", "checkpoint", "versions")  # what must be the same for two records to be compared
 
 
 class Scoreboard:
@@ -38,12 +38,14 @@ class Scoreboard:
         self.path = Path(path).expanduser().absolute()
         self._unsaved = {}
 
-    def record(self, report):
+    def record(self, report, **more):
         """Write down what a lesson measured, and show the whole table.
 
         Parameters
         ----------
         report : helpers.report.Report
+        **more
+            What else its record shall hold.
 
         Returns
         -------
@@ -69,7 +71,7 @@ class Scoreboard:
             "checkpoint": checkpoint_name(pipe),
             **_here(),
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        }
+        } | more
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with self.path.open("a", encoding="utf-8") as file:
@@ -125,20 +127,29 @@ class Scoreboard:
         figure.legend(handles=handles, loc="outside upper center", ncols=2)
         return Picture(figure, f"Bar chart of the time that is left after each change. {' '.join(said)}")
 
-    def _records(self):
-        """The last record of each rung; lines that are none are left out with a warning."""
-        found, bad = {}, 0
+    def entries(self):
+        """Read all records, oldest first; lines that are none are left out with a warning.
+
+        Returns
+        -------
+        list of dict
+        """
+        found, bad = [], 0
         text = self.path.read_text(encoding="utf-8", errors="replace") if self.path.is_file() else ""
         for line in text.splitlines():
             try:
                 entry = json.loads(line)
                 _row(entry["rung"], entry, "")
-                found[entry["rung"]] = entry
+                found.append(entry)
             except (ValueError, TypeError, KeyError, AttributeError, ZeroDivisionError):
                 bad += 1
         if bad:
             warnings.warn(f"{self.path}: {bad} of its lines are no records, and left out.", stacklevel=3)
-        return found | self._unsaved
+        return [*found, *self._unsaved.values()]
+
+    def _records(self):
+        """The last record of each rung."""
+        return {entry["rung"]: entry for entry in self.entries()}
 
 
 def _read(entry):
@@ -172,7 +183,7 @@ def _differences(entry, records):
     if entry is None:
         return ""
     present = max(records.values(), key=lambda one: one["date"]) | _here()
-    return ", ".join(f"other {name} ({entry[name]})" for name in _SET_UP if entry[name] != present[name])
+    return ", ".join(f"other {name} ({entry[name]})" for name in SET_UP if entry[name] != present[name])
 
 
 def _here():
