@@ -168,6 +168,17 @@ def test_the_command_on_a_machine_without_any_package():
     assert sum("pip install -r requirements.txt" in line for line in lines) >= len(red)
 
 
+def test_a_home_that_nobody_may_write_to(tmp_path):
+    (tmp_path / "file").touch()
+    home = dict.fromkeys(("HOME", "USERPROFILE", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"), str(tmp_path / "file" / "home"))
+    code = "from tools import check_your_machine as it; print(*it.check_clip())"
+    command = [sys.executable, "-X", "utf8", "-c", code]
+    done = subprocess.run(
+        command, env=os.environ | home, cwd=preflight.COURSE, capture_output=True, encoding="utf-8", timeout=300
+    )
+    assert "green made, drawn" in done.stdout, done.stderr
+
+
 def test_the_rows_and_the_verdict(monkeypatch, capsys):
     checks = {"good": always(("green", "fine", "")), "fair": always(("amber", "so so", "do this"))}
     checks["bad"] = always(ZeroDivisionError("division by zero"))
