@@ -1,6 +1,6 @@
 """Synthesise the sounds that the embedded checkpoint learns.
 
-Every clip is made here from sines and noise with a seeded NumPy generator: no recording, no download, no licence.
+Every sound is made here from sines and noise with a seeded NumPy generator: no recording, no download, no licence.
 
 One rule shapes all pitched sounds. The vocoder (`SpeechT5HifiGan`) has no noise input, so within one frame of the mel
 spectrogram it can only draw what the mel values tell it, and a steady mel makes it repeat itself every `HOP` samples.
@@ -155,8 +155,8 @@ def _samba(rng, n):
     drums, out = _drums(), np.zeros(n)
     step = int(rng.choice((8, 9)))  # frames to a sixteenth: 117 or 104 beats a minute
     band = {name: str(rng.choice(patterns)) for name, patterns in _SAMBA.items()}
-    playing = {"surdo"} | {name for name in ("tamborim", "caixa", "agogo", "ganza") if rng.random() < 0.8}
-    level = {"surdo": 1.0, "tamborim": 0.55, "caixa": 0.4, "agogo": 0.4, "ganza": 0.3}
+    playing = {"surdo"} | {name for name in ("tamborim", "caixa", "agogo", "ganza") if rng.random() < 0.95}
+    level = {"surdo": 1.0, "tamborim": 0.8, "caixa": 0.4, "agogo": 0.4, "ganza": 0.3}
     first = int(rng.integers(0, 16))
     for i in range(-4, n // HOP // step + 1):
         for name in playing:
@@ -235,15 +235,9 @@ def _birds(rng, n):
 
 
 def _siren(rng, n):
-    frames = n // HOP
-    if rng.random() < 0.6:  # up and down, step by step
-        low = int(rng.integers(8, 12))
-        high = low + int(rng.integers(9, 15))
-        cycle = [*range(low, high), *range(high, low, int(rng.choice((-1, -2))))]
-    else:
-        (low, high), hold = ((9, 12), (10, 13))[rng.integers(2)], int(rng.integers(26, 42))
-        cycle = [low] * hold + [high] * hold
-    steps = np.resize(np.roll(cycle, rng.integers(len(cycle))), frames)
+    low, high = ((9, 12), (10, 13))[rng.integers(2)]
+    hold = int(rng.integers(26, 42))
+    steps = np.where((np.arange(n // HOP) + rng.integers(2 * hold)) // hold % 2, high, low)
     return sum(_glide(steps * h) / h**1.2 for h in range(1, 8))
 
 
@@ -283,11 +277,10 @@ def _train(rng, n):
     for i, frame in enumerate(range(0, frames, gap)):
         chuff = _noise(rng, len(t), 80, 5000, 3) * np.minimum(t / 0.15, 1) * np.exp(-3.5 * t)
         _place(out, chuff, frame, loud * (1 if i % 4 == 0 else 0.7))
-    chord = ((7, 9, 11), (5, 6, 8), (8, 10, 12), (7, 8, 9, 11))[rng.integers(4)]
     length = int(rng.integers(70, 200)) * HOP
-    whistle = sum(_sine(s * h, length) / h for s in chord for h in range(1, 5)) + _noise(rng, length, 800, 5000)
+    whistle = sum(_sine(s, length) for s in (7, 9, 11)) + 0.5 * _noise(rng, length, 800, 5000)
     start = rng.integers(0, frames - length // HOP)
-    _place(out, whistle * _swell(length, 1500, 3000), start, rng.uniform(0.5, 2))
+    _place(out, whistle * _swell(length, 1500, 3000), start, rng.uniform(2.5, 5))
     return out
 
 
@@ -320,11 +313,11 @@ def _waves(rng, n):
         )
         start += rng.uniform(1.9, 3.2)
     body = _noise(rng, n, 60, 900, 3) * (0.12 + envelope)
-    return body + 0.8 * _noise(rng, n, 700, 6000, 2.5) * envelope**2
+    return body + 1.6 * _noise(rng, n, 700, 6000, 2.5) * envelope**2
 
 
 def _rain(rng, n):
-    out = _noise(rng, n, 1000, 7000, 1.5) * (1 + 0.08 * _slowly(rng, n, 0.8))
+    out = _noise(rng, n, 100, 7000, 2) * (1 + 0.3 * _slowly(rng, n, 0.8))
     for start in rng.integers(0, n - 400, int(n / SAMPLE_RATE * rng.uniform(30, 90))):
         t = _seconds(300)
         out[start : start + 300] += (
@@ -356,11 +349,18 @@ def _crickets(rng, n):
 
 _MAKERS = {name.removeprefix("_"): maker for name, maker in list(globals().items()) if name.removeprefix("_") in KINDS}
 
+_BEHIND = {"waves": -0.5, "rain": -6, "wind": 0, "crickets": -2}  # dB against the foreground: there both are heard
+
 
 # --- clips ----------------------------------------------------------------------------------------------------------
 
 
-def synthesise(rng, clip, frames=CLIP_FRAMES):
+def play(rng, kind, n):
+    """The program's own sound of a kind, `n` samples at any level."""
+    return _MAKERS[kind](rng, n)
+
+
+def synthesise(rng, clip, frames=CLIP_FRAMES, play=play):
     """Make the waveform of a clip.
 
     Parameters
@@ -371,6 +371,8 @@ def synthesise(rng, clip, frames=CLIP_FRAMES):
         What the clip holds.
     frames : int
         Its length in frames of `HOP` samples.
+    play : callable
+        Where its sounds come from: `play` or what `pocket.sources.player` returns.
 
     Returns
     -------
@@ -379,9 +381,11 @@ def synthesise(rng, clip, frames=CLIP_FRAMES):
     """
     n = frames * HOP
     loud = lambda sound, peak, rms: sound * min(peak / np.abs(sound).max(), rms / sound.std())  # noqa: E731
-    sound = loud(_MAKERS[clip.foreground](rng, n), 0.65, 0.12) * rng.uniform(0.85, 1)
+    sound = loud(play(rng, clip.foreground, n), 0.65, 0.12) * rng.uniform(0.85, 1)
     if clip.background:
-        sound = sound + loud(_MAKERS[clip.background](rng, n), 0.4, 0.12) * 10 ** (rng.uniform(-9, -4) / 20)
+        background = play(rng, clip.background, n)
+        level = 10 ** ((_BEHIND[clip.background] + rng.uniform(-2, 2)) / 20)
+        sound = sound + background * (level * sound.std() / background.std())
     return _degrade(rng, sound, clip.quality).astype(np.float32)
 
 
