@@ -84,10 +84,10 @@ def listen(waveforms):
     return kinds.sigmoid().numpy(), qualities.softmax(1).numpy()
 
 
-def train(steps):
+def train(steps, recordings=None):
     """Train on the training clips and write the weights."""
     torch.manual_seed(0)
-    _, mels, clips = dataset.load(dataset.TRAINING, CLIPS)
+    _, mels, clips = dataset.load(dataset.TRAINING, CLIPS, recordings)
     present = torch.tensor([[float(kind in clip.kinds) for kind in KINDS] for clip in clips])
     quality = torch.tensor([QUALITIES.index(clip.quality) for clip in clips])
     judge = Judge().to(memory_format=torch.channels_last)
@@ -119,4 +119,5 @@ def train(steps):
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=1200)
-    train(parser.parse_args().steps)
+    parser.add_argument("--recordings", metavar="FOLDER", help="where the recordings named in the model card lie")
+    train(**vars(parser.parse_args()))

@@ -1,6 +1,6 @@
 """Synthesise the sounds that the embedded checkpoint learns.
 
-Every clip is made here from sines and noise with a seeded NumPy generator: no recording, no download, no licence.
+Every sound is made here from sines and noise with a seeded NumPy generator: no recording, no download, no licence.
 
 One rule shapes all pitched sounds. The vocoder (`SpeechT5HifiGan`) has no noise input, so within one frame of the mel
 spectrogram it can only draw what the mel values tell it, and a steady mel makes it repeat itself every `HOP` samples.
@@ -133,10 +133,6 @@ def _drums():
         "closed hat": 0.35 * burst(5 * HOP, 5200, 7800, 0.05),
         "open hat": 0.35 * burst(14 * HOP, 4600, 7800, 0.26),
         "clap": 0.4 * burst(14 * HOP, 900, 4200, 0.2),
-        "heel left": drop(10 * HOP, 180, 90, 0.16, 0.015) + 0.35 * burst(10 * HOP, 300, 2200, 0.07),
-        "heel right": drop(10 * HOP, 200, 105, 0.15, 0.015) + 0.3 * burst(10 * HOP, 400, 2600, 0.06),
-        "toe": 0.22 * burst(8 * HOP, 900, 4500, 0.09),
-        "gravel": 0.4 * burst(16 * HOP, 1200, 6500, 0.3) * (0.4 + rng.random(16).repeat(HOP)),
         "tick": ring(4 * HOP, (50, 34, 82), 0.045) + 0.3 * burst(4 * HOP, 2500, 7000, 0.01),
         "tock": ring(4 * HOP, (38, 26, 61), 0.055) + 0.3 * burst(4 * HOP, 1800, 6000, 0.012),
     }
@@ -159,8 +155,8 @@ def _samba(rng, n):
     drums, out = _drums(), np.zeros(n)
     step = int(rng.choice((8, 9)))  # frames to a sixteenth: 117 or 104 beats a minute
     band = {name: str(rng.choice(patterns)) for name, patterns in _SAMBA.items()}
-    playing = {"surdo"} | {name for name in ("tamborim", "caixa", "agogo", "ganza") if rng.random() < 0.8}
-    level = {"surdo": 1.0, "tamborim": 0.55, "caixa": 0.4, "agogo": 0.4, "ganza": 0.3}
+    playing = {"surdo"} | {name for name in ("tamborim", "caixa", "agogo", "ganza") if rng.random() < 0.95}
+    level = {"surdo": 1.0, "tamborim": 0.8, "caixa": 0.4, "agogo": 0.4, "ganza": 0.3}
     first = int(rng.integers(0, 16))
     for i in range(-4, n // HOP // step + 1):
         for name in playing:
@@ -221,43 +217,41 @@ def _bells(rng, n):
 
 
 def _birds(rng, n):
-    out = np.zeros(n)
-    low, high = sorted(int(k) for k in rng.choice(np.arange(34, 74, 4), 2, replace=False))
-    motifs = (
-        [low] * 5 + [0] * 2 + [high] * 5 + [0] * 2 + [low] * 4,  # a call of two notes
-        [*range(high, low, -2)],  # a falling whistle
-        [low, low, high, high] * 5,  # a trill
-        [*range(low, high, 2), *([high] * 4)],  # a rising whistle
-    )
-    motif = np.array(motifs[rng.integers(len(motifs))] or [low] * 6)
-    length = len(motif) * HOP
-    on = np.repeat((motif > 0).astype(float), HOP)
-    call = _glide(motif) * gaussian_filter1d(on, 40) * _swell(length, 200, 500)
-    call += 0.08 * _glide(2 * np.minimum(motif, 60)) * on * _swell(length, 200, 500)
-    frame = int(rng.integers(0, 25))
+    out = 0.03 * _noise(rng, n, 300, 6000, 3)
+    calls = []
+    for _ in range(int(rng.integers(2, 4))):  # every call climbs or falls, ever faster or slower
+        turn, change = int(rng.choice((-6, -4, -2, 2, 4, 6))), int(rng.choice((-2, 0, 0, 2)))
+        steps = int(rng.integers(32, 90)) + np.cumsum(turn + change * np.arange(rng.integers(3, 9)))
+        calls.append(_glide(np.clip(steps, 32, 90)) * _swell(len(steps) * HOP, 150, 250))
+    frame = int(rng.integers(0, 20))
     while frame < n // HOP:
-        for k in range(int(rng.integers(1, 4))):
-            _place(out, call, frame + k * (len(motif) + 4), rng.uniform(0.6, 1))
-        frame += int(rng.integers(3, 5)) * (len(motif) + 4) + int(rng.integers(8, 30))
+        for k in rng.integers(0, len(calls), int(rng.integers(1, 4))):
+            gap = int(rng.integers(1, 4))
+            for _ in range(int(rng.integers(2, 6))):
+                _place(out, calls[k], frame, rng.uniform(0.7, 1))
+                frame += len(calls[k]) // HOP + gap
+        frame += int(rng.integers(15, 60))
     return out
 
 
 def _siren(rng, n):
-    low, high = ((7, 9), (8, 10), (7, 10), (9, 12))[rng.integers(4)]
+    low, high = ((9, 12), (10, 13))[rng.integers(2)]
     hold = int(rng.integers(26, 42))
     steps = np.where((np.arange(n // HOP) + rng.integers(2 * hold)) // hold % 2, high, low)
     return sum(_glide(steps * h) / h**1.2 for h in range(1, 8))
 
 
 def _footsteps(rng, n):
-    drums, out = _drums(), np.zeros(n)
-    gap, gravel = int(rng.integers(26, 40)), rng.random() < 0.4
-    frame, foot = int(rng.integers(0, gap)), 0
-    while frame < n // HOP:
-        level = rng.uniform(0.8, 1)
-        _place(out, drums[("heel left", "heel right")[foot]], frame, level)
-        _place(out, drums["gravel" if gravel else "toe"], frame + (1 if gravel else 5), 0.6 * level)
-        frame, foot = frame + gap, 1 - foot
+    out = np.zeros(n)
+    t, gap, slope = _seconds(34 * HOP) - 0.08, rng.uniform(28, 41), rng.uniform(2.5, 3.5)
+    frame = int(rng.integers(0, 30))
+    while frame < n // HOP:  # a heel, its fading, and grains under the sole, different at every step
+        level = np.exp(-0.5 * (t / 0.025) ** 2) + np.where(t > 0, 0.25 * np.exp(-t / 0.06), 0.1 * (1 + t / 0.08))
+        for late in rng.exponential(0.12, 20):
+            level += rng.uniform(0.03, 0.2) * np.exp(-0.5 * ((t - late) / rng.uniform(0.003, 0.012)) ** 2)
+        thump = 3 * np.sin(2 * np.pi * 60 * (t + 0.08)) * np.exp(-0.5 * (t / 0.02) ** 2)
+        _place(out, _noise(rng, len(t), 60, 6000, slope) * level + thump, frame, rng.uniform(0.7, 1))
+        frame += round(gap * rng.normal(1, 0.04))
     return out
 
 
@@ -269,24 +263,24 @@ def _clock(rng, n):
     drums, out = _drums(), np.zeros(n)
     gap = int(rng.choice((15, 21, 31)))
     for i, frame in enumerate(range(int(rng.integers(0, gap)), n // HOP, gap)):
-        _place(out, drums[("tick", "tock")[i % 2]], frame, rng.uniform(0.9, 1))
+        level = rng.uniform(0.9, 1)
+        _place(out, drums[("tick", "tock")[i % 2]], frame, level)
+        _place(out, _noise(rng, 6 * HOP, 800, 5000) * _decay(6 * HOP, 0.06), frame, 0.3 * level)  # the case
     return out
 
 
 def _train(rng, n):
-    out = np.zeros(n)
-    gap = int(rng.integers(9, 15))
-    for i, frame in enumerate(range(0, n // HOP, gap)):
-        length = gap * HOP
-        chuff = _noise(rng, length, 250, 2200, 2) * _decay(length, 0.26)
-        _place(out, chuff, frame, 0.5 if i % 4 == 0 else 0.3)
-    if rng.random() < 0.6:
-        frames = int(rng.integers(40, 80))
-        length = frames * HOP
-        whistle = sum(_sine(s * h, length) / h for s in (7, 9, 11) for h in (1, 2)) + 0.3 * _noise(
-            rng, length, 800, 4000
-        )
-        _place(out, whistle * _swell(length, 1500, 3000), int(rng.integers(0, n // HOP - frames)), 0.22)
+    frames, gap = n // HOP, int(rng.integers(9, 15))
+    out = 0.3 * _noise(rng, n, 30, 3000, 4) * (1 + 0.2 * _slowly(rng, n, 0.5))
+    t = np.arange(gap * HOP) / (gap * HOP)
+    loud = rng.uniform(0.3, 1)
+    for i, frame in enumerate(range(0, frames, gap)):
+        chuff = _noise(rng, len(t), 80, 5000, 3) * np.minimum(t / 0.15, 1) * np.exp(-3.5 * t)
+        _place(out, chuff, frame, loud * (1 if i % 4 == 0 else 0.7))
+    length = int(rng.integers(70, 200)) * HOP
+    whistle = sum(_sine(s, length) for s in (7, 9, 11)) + 0.5 * _noise(rng, length, 800, 5000)
+    start = rng.integers(0, frames - length // HOP)
+    _place(out, whistle * _swell(length, 1500, 3000), start, rng.uniform(2.5, 5))
     return out
 
 
@@ -319,11 +313,11 @@ def _waves(rng, n):
         )
         start += rng.uniform(1.9, 3.2)
     body = _noise(rng, n, 60, 900, 3) * (0.12 + envelope)
-    return body + 0.8 * _noise(rng, n, 700, 6000, 2.5) * envelope**2
+    return body + 1.6 * _noise(rng, n, 700, 6000, 2.5) * envelope**2
 
 
 def _rain(rng, n):
-    out = _noise(rng, n, 1000, 7000, 1.5) * (1 + 0.08 * _slowly(rng, n, 0.8))
+    out = _noise(rng, n, 100, 7000, 2) * (1 + 0.3 * _slowly(rng, n, 0.8))
     for start in rng.integers(0, n - 400, int(n / SAMPLE_RATE * rng.uniform(30, 90))):
         t = _seconds(300)
         out[start : start + 300] += (
@@ -333,30 +327,40 @@ def _rain(rng, n):
 
 
 def _wind(rng, n):
-    gust = np.exp(0.55 * _slowly(rng, n, 1.0))
-    howl = sum(_noise(rng, n, f / 1.12, f * 1.12) * np.exp(0.9 * _slowly(rng, n, 0.6)) for f in (260, 370, 520, 740))
-    return gust * (0.6 * _noise(rng, n, 60, 500, 4) + 0.35 * howl)
+    gust, pitch = np.exp(0.5 * _slowly(rng, n, 1.0)), rng.uniform(250, 500)
+    howl = sum(
+        _noise(rng, n, f / 1.06, f * 1.06) * np.exp(0.9 * _slowly(rng, n, 0.6))
+        for f in pitch * np.array((1, 1.45, 2.1))
+    )
+    return gust * (_noise(rng, n, 30, 5000, 7) + rng.uniform(0.1, 0.6) * howl)
 
 
 def _crickets(rng, n):
     out = 0.02 * _noise(rng, n, 300, 6000, 3)
     for _ in range(int(rng.integers(1, 4))):
-        step, pulses, gap = int(rng.integers(64, 76)), int(rng.integers(3, 6)), int(rng.integers(18, 34))
-        pulse = _sine(step, 2 * HOP) * np.sin(np.pi * np.arange(2 * HOP) / (2 * HOP)) ** 2
-        level = rng.uniform(0.4, 1)
+        pulse = _sine(int(rng.integers(61, 80)), HOP) * np.sin(np.pi * np.arange(HOP) / HOP) ** 2
+        pulses, level = int(rng.integers(3, 6)), rng.uniform(0.4, 1)
+        gap = 2 * pulses + int(rng.integers(12, 34))
         for frame in range(int(rng.integers(-gap, gap)), n // HOP, gap):
             for k in range(pulses):
-                _place(out, pulse, frame + 3 * k, level)
+                _place(out, pulse, frame + 2 * k, level)
     return out
 
 
 _MAKERS = {name.removeprefix("_"): maker for name, maker in list(globals().items()) if name.removeprefix("_") in KINDS}
 
+_BEHIND = {"waves": -0.5, "rain": -6, "wind": 0, "crickets": -2}  # dB against the foreground: there both are heard
+
 
 # --- clips ----------------------------------------------------------------------------------------------------------
 
 
-def synthesise(rng, clip, frames=CLIP_FRAMES):
+def play(rng, kind, n):
+    """The program's own sound of a kind, `n` samples at any level."""
+    return _MAKERS[kind](rng, n)
+
+
+def synthesise(rng, clip, frames=CLIP_FRAMES, play=play):
     """Make the waveform of a clip.
 
     Parameters
@@ -367,6 +371,8 @@ def synthesise(rng, clip, frames=CLIP_FRAMES):
         What the clip holds.
     frames : int
         Its length in frames of `HOP` samples.
+    play : callable
+        Where its sounds come from: `play` or what `pocket.sources.player` returns.
 
     Returns
     -------
@@ -375,9 +381,11 @@ def synthesise(rng, clip, frames=CLIP_FRAMES):
     """
     n = frames * HOP
     loud = lambda sound, peak, rms: sound * min(peak / np.abs(sound).max(), rms / sound.std())  # noqa: E731
-    sound = loud(_MAKERS[clip.foreground](rng, n), 0.65, 0.12) * rng.uniform(0.85, 1)
+    sound = loud(play(rng, clip.foreground, n), 0.65, 0.12) * rng.uniform(0.85, 1)
     if clip.background:
-        sound = sound + loud(_MAKERS[clip.background](rng, n), 0.4, 0.12) * 10 ** (rng.uniform(-9, -4) / 20)
+        background = play(rng, clip.background, n)
+        level = 10 ** ((_BEHIND[clip.background] + rng.uniform(-2, 2)) / 20)
+        sound = sound + background * (level * sound.std() / background.std())
     return _degrade(rng, sound, clip.quality).astype(np.float32)
 
 

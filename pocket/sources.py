@@ -13,7 +13,7 @@ import numpy as np
 import soundfile
 from scipy.signal import resample_poly
 
-from pocket.sounds import CLIP_FRAMES, HOP, SAMPLE_RATE
+from pocket.sounds import CLIP_FRAMES, HOP, SAMPLE_RATE, play
 
 CLIP = CLIP_FRAMES * HOP
 ALL = (0.0, None)
@@ -34,6 +34,8 @@ SPLIT = {
     "crickets-mountain": ("crickets", ALL, None),
     "crickets": ("crickets", None, ALL),  # crickets-1 and crickets-2
 }
+SHARE = 0.5  # of the sounds of a kind that is recorded; the rest is the program's
+UNCLEAR = {f"footstep-{ground}" for ground in ("coal", "grass", "ladder", "wood")}  # not heard as steps by `pocket.ear`
 
 
 def _split(stem):
@@ -120,6 +122,30 @@ def recorded(rng, recordings, kind, n):
     out = np.fft.irfft(np.fft.rfft(out) * 10 ** (colour / 20), n)
     out *= min(0.65 / np.abs(out).max(), 0.12 / out.std()) * rng.uniform(0.4, 1)
     return out.astype(np.float32)
+
+
+def player(folder):
+    """Where `pocket.sounds.synthesise` takes sounds from, when recordings are to be among them.
+
+    Parameters
+    ----------
+    folder : str or pathlib.Path
+        Where the recordings lie.
+
+    Returns
+    -------
+    callable
+        Takes a generator, a kind and a number of samples, like `pocket.sounds.play`.
+    """
+    recordings = [r for r in load(folder, "train") if r[0] not in UNCLEAR]
+    kinds = {kind for _, kind, _ in recordings}
+
+    def either(rng, kind, n):
+        if kind in kinds and rng.random() < SHARE:
+            return recorded(rng, recordings, kind, n)
+        return play(rng, kind, n)
+
+    return either
 
 
 def tests(folder):

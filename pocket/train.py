@@ -24,6 +24,7 @@ PLAN = [
     ["train_vocoder_adversarial"],
     ["train_clap --audio-only"],
 ]
+RECORDED = ("train_clap", "judge", "train_diffusion", "train_vocoder_adversarial")
 # Large tensors are kept for reuse instead of being handed back to the system after every step: a quarter faster here.
 ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": "34359738368", "MALLOC_TRIM_THRESHOLD_": "34359738368"}
 
@@ -34,14 +35,15 @@ def main():
     parser.add_argument("--recordings", metavar="FOLDER", help="where the recordings named in the model card lie")
     recordings = parser.parse_args().recordings
     started = time.perf_counter()
-    dataset.load(dataset.TRAINING, 5000)
+    for folder in {None, recordings}:  # what learns from them, and what from the program alone
+        dataset.load(dataset.TRAINING, 5000, folder)
     load_or_build()
     for line in PLAN:
         threads = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 2) // len(line)))}
         running = []
         for command in line:
             words = [sys.executable, "-m", *f"pocket.{command}".split()]
-            if recordings and "adversarial" in command:
+            if recordings and command.split()[0] in RECORDED:
                 words += ["--recordings", recordings]
             running.append(subprocess.Popen(words, env=os.environ | ALLOCATOR | threads))
         if any([process.wait() for process in running]):

@@ -21,9 +21,8 @@ from pocket.stage import learning_rate, run
 CLIPS, BATCH, RECONSTRUCTED = 5000, 48, 600
 
 
-def audio_features(pipe, waveforms, name):
+def audio_features(pipe, waveforms, path):
     """What CLAP's audio branch takes, shape (clips, 1, 241, 64), float16; made once and kept in the cache."""
-    path = dataset.CACHE / f"{name}.npy"
     if not path.exists():
         parts = []
         for i in trange(0, len(waveforms), 100, desc="CLAP features"):
@@ -58,17 +57,17 @@ def matches(clips, captions):
     )
 
 
-def train(steps, audio_only):
+def train(steps, audio_only, recordings=None):
     """Run one phase and write CLAP into the checkpoint."""
     torch.manual_seed(0)
-    waveforms, mels, clips = dataset.load(dataset.TRAINING, CLIPS)
+    waveforms, mels, clips = dataset.load(dataset.TRAINING, CLIPS, recordings)
     pipe = load_or_build()
     clap = pipe.text_encoder.train()
-    features = [audio_features(pipe, waveforms, "clap-features")]
+    features = [audio_features(pipe, waveforms, dataset.cached("clap-features", recordings))]
     if audio_only:
-        path = dataset.CACHE / "clap-features-reconstructed.npy"
+        path = dataset.cached("clap-features-reconstructed", recordings)
         again = None if path.exists() else reconstructions(pipe, mels, RECONSTRUCTED)
-        features.append(audio_features(pipe, again, path.stem))
+        features.append(audio_features(pipe, again, path))
         clap.text_model.requires_grad_(False)
         clap.text_projection.requires_grad_(False)
     optimiser = torch.optim.AdamW(
@@ -108,5 +107,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, help="1000, and 500 in the second phase")
     parser.add_argument("--audio-only", action="store_true", help="the second phase")
+    parser.add_argument("--recordings", metavar="FOLDER", help="where the recordings named in the model card lie")
     arguments = parser.parse_args()
-    train(arguments.steps or (500 if arguments.audio_only else 1000), arguments.audio_only)
+    steps = arguments.steps or (500 if arguments.audio_only else 1000)
+    train(steps, arguments.audio_only, arguments.recordings)

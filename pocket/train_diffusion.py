@@ -23,9 +23,8 @@ EMPTY = {"high": 0.14, "average": 0.08, "low": 0.06}
 PARTS = ("text_encoder_2", "projection_model", "language_model", "unet")
 
 
-def cached_latents(pipe, mels):
+def cached_latents(pipe, mels, path):
     """Mean and standard deviation of every clip's latent, shape (clips, 2, 8, 80, 16), scaled to a variance of one."""
-    path = dataset.CACHE / "latents.npy"
     if not path.exists():
         parts = []
         with torch.no_grad():
@@ -36,12 +35,12 @@ def cached_latents(pipe, mels):
     return np.load(path, mmap_mode="r"), pipe.vae.config.scaling_factor
 
 
-def train(steps):
+def train(steps, recordings=None):
     """Run the stage and write its four components, averaged over the last thousand steps or so, into the checkpoint."""
     torch.manual_seed(0)
-    _, mels, clips = dataset.load(dataset.TRAINING, CLIPS)
+    _, mels, clips = dataset.load(dataset.TRAINING, CLIPS, recordings)
     pipe = load_or_build()
-    latents, scale = cached_latents(pipe, mels)
+    latents, scale = cached_latents(pipe, mels, dataset.cached("latents", recordings))
     pipe.text_encoder.requires_grad_(False)
     pipe.unet.to(memory_format=torch.channels_last)
     pipe.unet.set_attn_processor(AttnProcessor())  # for sequences this short, quicker backwards than SDPA on a CPU
@@ -95,4 +94,5 @@ def train(steps):
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=6000)
-    train(parser.parse_args().steps)
+    parser.add_argument("--recordings", metavar="FOLDER", help="where the recordings named in the model card lie")
+    train(**vars(parser.parse_args()))

@@ -10,6 +10,7 @@ from pocket import (
     architecture,
     dataset,
     judge,
+    sounds,
     sources,
     stage,
     train_clap,
@@ -109,6 +110,25 @@ def test_clips_are_drawn_from_recordings(recordings):
         assert 0.005 < one.std() <= 0.13 and np.abs(one).max() <= 0.65
     with pytest.raises(FileNotFoundError, match="model card"):
         sources.load(recordings / "nowhere", "train")
+
+
+def test_half_of_what_was_recorded_is_heard_in_training_clips(recordings):
+    play = sources.player(recordings)
+
+    def dull(seed):  # these recordings end at 4 kHz, the program's rain at 7
+        spectrum = np.abs(np.fft.rfft(play(np.random.default_rng(seed), "rain", SAMPLE_RATE)))
+        return spectrum[5000:].mean() < 0.05 * spectrum[:4000].mean()
+
+    assert 5 <= sum(dull(seed) for seed in range(20)) <= 15
+    bells = [source(np.random.default_rng(0), "bells", sources.CLIP) for source in (play, sounds.play)]
+    assert np.array_equal(*bells)
+
+
+def test_clips_with_recordings_are_kept_beside_those_without(recordings):
+    own, _, clips = dataset.load(dataset.TRAINING, 12)
+    mixed, _, same = dataset.load(dataset.TRAINING, 12, str(recordings))
+    assert clips == same
+    assert not np.array_equal(own, mixed) and np.array_equal(own, dataset.load(dataset.TRAINING, 12)[0])
 
 
 def test_a_stopped_stage_goes_on_where_it_was():
