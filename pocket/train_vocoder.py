@@ -184,7 +184,7 @@ def decoded_mels(pipe, mels):
     """The mels of the first training clips after the VAE, shape (DECODED, 320, 64), float16; kept in the cache."""
     path = dataset.CACHE / "mels-decoded.npy"
     if not path.exists():
-        latents, _ = cached_latents(pipe, mels)
+        latents, _ = cached_latents(pipe, mels, dataset.cached("latents"))
         decoded = np.empty((DECODED, *mels.shape[1:]), np.float16)
         with torch.no_grad():
             for i in trange(0, DECODED, 20, desc="decoding latents"):
