@@ -27,7 +27,7 @@ from pocket.captions import caption
 from pocket.features import MEL_BINS, log_mel
 from pocket.sounds import BACKGROUNDS, CLIP_FRAMES, FOREGROUNDS, HOP, KINDS, QUALITIES, Clip, synthesise
 from pocket.stage import mixed_precision, run
-from pocket.train_vocoder import TrainableVocoder, through_vae
+from pocket.train_vocoder import TrainableVocoder, repetition, through_vae
 
 CLIPS, CROP, BATCH = 3000, 48, 6
 GENERATED, UNPAIRED = 160, 2  # mels that the diffusion stage makes, and how many crops of them join a batch
@@ -225,10 +225,15 @@ def train(steps, folder=None):
         critics_optimiser.step()
 
         # What the program draws in phase has one waveform (see `pocket.sounds`). A slightly rough tone spills into the
-        # silence beside it, and no tone at all would suit mel and discriminators better. So it is told the waveform.
+        # silence beside it, and no tone at all would suit mel and discriminators better. So it is told the waveform;
+        # by its likeness, too, because where the VAE left the phase open an error alone would be least for silence.
         error, size = (F.avg_pool1d(x.abs(), HOP) for x in (generated[:BATCH] - real, real))
-        shape = (told[:, None] * error / (size + 0.2 * size.mean(1, keepdim=True) + 1e-3)).mean()
+        error = (error / (size + 0.2 * size.mean(1, keepdim=True) + 1e-3)).mean(1)
+        steady = 2.5 * (repetition(real)[:, 0] - 0.6).clamp(min=0)
+        likeness = F.cosine_similarity(generated[:BATCH], real)
+        shape = (told * (steady * error + 0.5 * (1 - likeness))).mean()
         free = F.pad(1 - told, (0, UNPAIRED), value=1)
+        by_mel = 0.3 + 0.7 * free
 
         critics.requires_grad_(False)
         adversarial = features = 0
@@ -244,9 +249,9 @@ def train(steps, folder=None):
         # below the loudest part does not count.
         floor = real_mel.amax((1, 2), keepdim=True) - 6.9
         mel, given, wanted = (torch.maximum(x, floor)[:, 2:-2] for x in (log_mel(generated), given, real_mel))
-        grain = (free * (mel - given).abs().mean((1, 2))).mean()
+        grain = (by_mel * (mel - given).abs().mean((1, 2))).mean()
         coarse = F.avg_pool2d(mel, (4, 2)) - F.avg_pool2d(wanted, (4, 2))
-        coarse = (free * coarse.abs().mean((1, 2))).mean()
+        coarse = (by_mel * coarse.abs().mean((1, 2))).mean()
         energy, energy_wanted = (F.avg_pool2d(x.exp(), (4, 1)) for x in (mel, wanted))
         level = ((energy - energy_wanted).abs().sum((1, 2)) / energy_wanted.sum((1, 2))).mean()
         loss = 10 * shape + 5 * grain + 4 * coarse + 4 * level + min(1, i / 200) * (3 * adversarial + 2 * features)
