@@ -33,6 +33,7 @@ CLIPS, CROP, BATCH = 3000, 48, 6
 GENERATED, UNPAIRED = 160, 2  # mels that the diffusion stage makes, and how many crops of them join a batch
 SIZES = (2048, 1024, 512, 256, 128)  # samples of a spectrum; each step asks every other one
 RECORDED = 0.4  # share of the clips that are recordings, where there are any
+PITCHED = ("tone", "siren", "bells", "frogs", "birds", "crickets")  # drawn in phase with the frames by `pocket.sounds`
 HARD = {"tone": 3.0, "birds": 2.0, "crickets": 2.0, "waves": 2.0, "rain": 1.5, "train": 1.5, "clock": 1.5}
 
 
@@ -81,7 +82,7 @@ class Discriminator(nn.Module):
 
 
 def random_sound(rng, recordings):
-    """A clip of the pool and its main kind (None: of no kind), float32."""
+    """A clip of the pool, float32, and whether its waveform follows from its mel."""
     n = CLIP_FRAMES * HOP
     if recordings and rng.random() < RECORDED:
         kinds = sorted({kind or "" for _, kind, _ in recordings})
@@ -94,11 +95,12 @@ def random_sound(rng, recordings):
                 other = synthesise(rng, Clip(str(rng.choice(KINDS)), None, "high"))
             sound = sound + rng.uniform(0.1, 0.7) * other
         sound = sound + 10 ** (-72 / 20) * rng.standard_normal(n)
-        return (sound * min(1, 0.9 / np.abs(sound).max())).astype(np.float32), kind
+        return (sound * min(1, 0.9 / np.abs(sound).max())).astype(np.float32), False
     weights = np.array([HARD.get(kind, 1.0) for kind in KINDS])
     kind = str(rng.choice(KINDS, p=weights / weights.sum()))
     behind = str(rng.choice(BACKGROUNDS)) if kind in FOREGROUNDS and rng.random() < 0.4 else None
-    return synthesise(rng, Clip(kind, behind, str(rng.choice(QUALITIES, p=(0.7, 0.18, 0.12))))), kind
+    quality = str(rng.choice(QUALITIES, p=(0.7, 0.18, 0.12)))
+    return synthesise(rng, Clip(kind, behind, quality)), kind in PITCHED and not behind and quality == "high"
 
 
 @torch.no_grad()
@@ -110,22 +112,25 @@ def pool(pipe, folder):
     waveforms : numpy.ndarray, shape (CLIPS, 81920), int16
     mels : numpy.ndarray, shape (2, CLIPS, 320, 64), float16
         Of the clips, and as the VAE gives them back.
+    pitched : numpy.ndarray, shape (CLIPS,), bool
+        Whose waveform follows from the mel.
     """
     name = "pool-recordings" if folder else "pool"
-    paths = [dataset.CACHE / f"{name}-{part}.npy" for part in ("waveforms", "mels")]
+    paths = [dataset.CACHE / f"{name}-{part}.npy" for part in ("waveforms", "mels", "pitched")]
     if not all(path.exists() for path in paths):
         dataset.CACHE.mkdir(parents=True, exist_ok=True)
         recordings = sources.load(folder, "train") if folder else []
         waveforms = np.empty((CLIPS, CLIP_FRAMES * HOP), np.int16)
         mels = np.empty((2, CLIPS, CLIP_FRAMES, MEL_BINS), np.float16)
+        pitched = np.empty(CLIPS, bool)
         torch.manual_seed(0)
         for i in trange(CLIPS, desc="clips for the vocoder"):
-            sound, _ = random_sound(np.random.default_rng((60, i)), recordings)
+            sound, pitched[i] = random_sound(np.random.default_rng((60, i)), recordings)
             waveforms[i] = np.round(sound * 32767)
             mel = log_mel(torch.from_numpy(sound)[None])
             mels[0, i], mels[1, i] = mel[0].numpy(), through_vae(pipe, mel)[0].numpy()
-        np.save(paths[0], waveforms)
-        np.save(paths[1], mels)
+        for path, made in zip(paths, (waveforms, mels, pitched), strict=True):
+            np.save(path, made)
     return tuple(np.load(path, mmap_mode="r") for path in paths)
 
 
@@ -152,7 +157,7 @@ def generated_mels(pipe):
     return np.load(path, mmap_mode="r")
 
 
-def draw(waveforms, mels, made, seed):
+def draw(waveforms, mels, pitched, made, seed):
     """Random crops on frame edges.
 
     Returns
@@ -161,21 +166,24 @@ def draw(waveforms, mels, made, seed):
         Mels that the vocoder gets, and those of the real sound; where there is none, the given ones.
     waves : torch.Tensor, shape (BATCH, CROP * 256)
         The real sound.
+    told : torch.Tensor, shape (BATCH,)
+        One where the waveform follows from the mel, else zero.
     """
     rng = np.random.default_rng(seed)
-    given, real, waves = [], [], []
+    given, real, waves, told = [], [], [], []
     for _ in range(BATCH):
         row, start = int(rng.integers(len(waveforms))), int(rng.integers(0, CLIP_FRAMES - CROP + 1))
         crop = slice(start, start + CROP)
         given.append(mels[int(rng.random() < 0.6), row, crop])
         real.append(mels[0, row, crop])
         waves.append(waveforms[row, start * HOP : (start + CROP) * HOP])
+        told.append(float(pitched[row]))
     for row in rng.integers(0, len(made), UNPAIRED):
         start = int(rng.integers(0, CLIP_FRAMES - CROP + 1))
         given.append(made[row, start : start + CROP])
         real.append(given[-1])
     given, real, waves = (torch.from_numpy(np.stack(x).astype(np.float32)) for x in (given, real, waves))
-    return given, real, waves / 32767
+    return given, real, waves / 32767, torch.tensor(told)
 
 
 def train(steps, folder=None):
@@ -191,16 +199,18 @@ def train(steps, folder=None):
         print("no folder of recordings given: training on the program's clips alone")
     torch.manual_seed(0)
     pipe = load_or_build()
-    waveforms, mels = pool(pipe, folder)
+    waveforms, mels, pitched = pool(pipe, folder)
     made = generated_mels(pipe)
     model, critics = TrainableVocoder(pipe.vocoder), nn.ModuleList(Discriminator(size) for size in SIZES)
     average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(0.998))
-    optimiser = torch.optim.AdamW(model.parameters(), lr=3e-4, betas=(0.8, 0.99), weight_decay=0)
-    critics_optimiser = torch.optim.AdamW(critics.parameters(), lr=5e-4, betas=(0.8, 0.99))
+    optimiser = torch.optim.AdamW(model.parameters(), betas=(0.8, 0.99), weight_decay=0)
+    critics_optimiser = torch.optim.AdamW(critics.parameters(), betas=(0.8, 0.99))
 
     def step(i):
         torch.manual_seed(i)
-        given, real_mel, real = draw(waveforms, mels, made, (61, i))
+        given, real_mel, real, told = draw(waveforms, mels, pitched, made, (61, i))
+        for rate, group in ((3e-4, optimiser.param_groups[0]), (5e-4, critics_optimiser.param_groups[0])):
+            group["lr"] = rate * min(1, (steps - i) / (0.3 * steps))
         asked = critics[i % 2 :: 2]
         generated = model(given)
 
@@ -214,12 +224,16 @@ def train(steps, folder=None):
         nn.utils.clip_grad_norm_(critics.parameters(), 10.0)
         critics_optimiser.step()
 
-        # A steady tone has one waveform (see `pocket.sounds`). A slightly rough one spills into the silence beside it,
-        # and no tone at all would suit mel and discriminators better. So it is told the waveform instead.
-        steady = 5 * (repetition(real)[:, 0] - 0.8).clamp(min=0)
-        error = (generated[:BATCH] - real).abs().mean(1) / (real.abs().mean(1) + 1e-3)
-        shape = (steady * error).mean()
-        free = F.pad(1 - steady, (0, UNPAIRED), value=1)
+        # What the program draws in phase has one waveform (see `pocket.sounds`). A slightly rough tone spills into the
+        # silence beside it, and no tone at all would suit mel and discriminators better. So it is told the waveform;
+        # by its likeness, too, because where the VAE left the phase open an error alone would be least for silence.
+        error, size = (F.avg_pool1d(x.abs(), HOP) for x in (generated[:BATCH] - real, real))
+        error = (error / (size + 0.2 * size.mean(1, keepdim=True) + 1e-3)).mean(1)
+        steady = 2.5 * (repetition(real)[:, 0] - 0.6).clamp(min=0)
+        likeness = F.cosine_similarity(generated[:BATCH], real)
+        shape = (told * (steady * error + 0.5 * (1 - likeness))).mean()
+        free = F.pad(1 - told, (0, UNPAIRED), value=1)
+        by_mel = 0.3 + 0.7 * free
 
         critics.requires_grad_(False)
         adversarial = features = 0
@@ -228,15 +242,16 @@ def train(steps, folder=None):
             adversarial = adversarial - (free * score.mean((1, 2, 3))).mean() / len(asked)
             for a, b in zip(found, theirs, strict=True):
                 a, b = a[:BATCH].float(), b.detach().float()
-                features = features + F.l1_loss(a, b) / (b.abs().mean() + 1e-3) / len(found) / len(asked)
+                apart = (free[:BATCH] * (a - b).abs().mean((1, 2, 3))).mean()
+                features = features + apart / (b.abs().mean() + 1e-3) / len(found) / len(asked)
         critics.requires_grad_(True)
         # Grain is copied from the mel that was given; what the VAE changed is mended on average only. What lies 60 dB
         # below the loudest part does not count.
         floor = real_mel.amax((1, 2), keepdim=True) - 6.9
         mel, given, wanted = (torch.maximum(x, floor)[:, 2:-2] for x in (log_mel(generated), given, real_mel))
-        grain = (free * (mel - given).abs().mean((1, 2))).mean()
+        grain = (by_mel * (mel - given).abs().mean((1, 2))).mean()
         coarse = F.avg_pool2d(mel, (4, 2)) - F.avg_pool2d(wanted, (4, 2))
-        coarse = (free * coarse.abs().mean((1, 2))).mean()
+        coarse = (by_mel * coarse.abs().mean((1, 2))).mean()
         energy, energy_wanted = (F.avg_pool2d(x.exp(), (4, 1)) for x in (mel, wanted))
         level = ((energy - energy_wanted).abs().sum((1, 2)) / energy_wanted.sum((1, 2))).mean()
         loss = 10 * shape + 5 * grain + 4 * coarse + 4 * level + min(1, i / 200) * (3 * adversarial + 2 * features)
