@@ -1,9 +1,15 @@
-"""Measure on one CUDA GPU what the course could not, within seven minutes: `python -m benchmarks.gpu_day record.json`.
+"""Measure on one CUDA GPU what the course could not: `python -m benchmarks.gpu_day helpers/records/gpu.json`.
 
-The rows stand in the order of their value. Each is written when it is measured, so none is lost when time is up, and a
-row that fails says why. `--rehearse` runs the same on a CPU at tiny sizes; such a record is marked, and `read` refuses
-it. A bare CUDA machine lacks these packages, with all that they need: see `[project] dependencies` in pyproject.toml;
-for the tour and the lessons also `nbclient`, `nbformat` and `ipykernel`. torch must be the one for CUDA.
+The rows stand in the order of their value; after seven minutes none is begun. Each is written when it is measured, so
+none is lost when time is up, and a row that fails says why. The tour reads the record from that place; for the table of
+claims run `python tools/figures.py`. `--rehearse` runs the same on a CPU at tiny sizes: no reader accepts its record.
+
+A machine that has only CUDA's torch lacks the rest of the course's libraries. To one without a network, carry them as
+wheels, fetched on a machine with the same system and Python; none of these brings another torch:
+
+    pip download -d wheels diffusers transformers librosa soundfile matplotlib ipywidgets psutil nbclient ipykernel
+    pip download -d wheels --no-deps accelerate
+    pip install --no-index --no-deps wheels/*.whl    # there
 """
 
 import argparse
@@ -11,6 +17,7 @@ import copy
 import functools
 import json
 import os
+import tempfile
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,7 +29,9 @@ from diffusers import DPMSolverMultistepScheduler
 from diffusers.models.attention_processor import AttnProcessor, AttnProcessor2_0
 
 from benchmarks.official_pipeline import build_pipeline
+from benchmarks.rungs import EveryOther
 from helpers.devices import libraries, processor
+from helpers.topics.rewrites import PartGuidance
 from tools.execute import executed, notebooks
 
 PROMPT = "The sound of Brazilian samba drums with waves gently crashing in the background"
@@ -50,16 +59,15 @@ class Day:
         """The rungs by name, as functions that set the pipeline up."""
         half = torch.bfloat16 if self.tiny else torch.float16
 
-        def rung(dtype, processor, compiled=False, dpm=False):
+        def rung(dtype, processor, compiled=False, dpm=False, part=False):
             self.pipe.unet = self.unet
             self.pipe.to(dtype=dtype)
             self.unet.set_attn_processor(processor())
             if compiled:
                 self.pipe.unet = torch.compile(self.unet, mode="reduce-overhead", fullgraph=True)
-            if dpm:
-                self.pipe.scheduler = DPMSolverMultistepScheduler.from_config(self.ddim.config)
-            else:
-                self.pipe.scheduler = self.ddim
+            if part:
+                self.pipe.unet = PartGuidance(self.pipe.unet, EveryOther())
+            self.pipe.scheduler = DPMSolverMultistepScheduler.from_config(self.ddim.config) if dpm else self.ddim
 
         names = {
             "vanilla": (torch.float32, AttnProcessor),
@@ -68,6 +76,7 @@ class Day:
             "bfloat16": (torch.bfloat16, AttnProcessor2_0),
             "compiled": (half, AttnProcessor2_0, not self.tiny),
             "DPM++": (half, AttnProcessor2_0, not self.tiny, True),
+            "part guidance": (half, AttnProcessor2_0, not self.tiny, True, True),
         }
         return {name: functools.partial(rung, *how) for name, how in names.items()}
 
@@ -116,15 +125,16 @@ class Day:
         """One lesson on pocket, and what its cells print."""
         os.environ["AUDIOLDM2_CHECKPOINT"] = "pocket"
         start = time.perf_counter()
-        done = executed(path, mocked=self.tiny)
+        with tempfile.TemporaryDirectory() as empty:  # so that it runs now
+            done = executed(path, mocked=self.tiny, cache=Path(empty))
         texts = [output.text for cell in done.cells for output in cell.get("outputs", []) if "text" in output]
         return {"seconds": round(time.perf_counter() - start, 1), "printed": "".join(texts).splitlines()}
 
     def rows(self):
         """All rows by name, the most valuable first: functions without arguments."""
         rungs = self.variants()
-        rows = {f"step, {name}": functools.partial(self.step, rungs[name]) for name in list(rungs)[:-1]}
-        rows |= {f"clip, {name}": functools.partial(self.clip, rungs[name]) for name in rungs}
+        rows = {f"step, {name}": functools.partial(self.step, rungs[name]) for name in list(rungs)[:-2]}
+        rows |= {f"clip of {self.steps} steps, {name}": functools.partial(self.clip, rungs[name]) for name in rungs}
         rows |= {
             f"150 s x 4, {'offload' * on or 'on device'}": functools.partial(self.long, on) for on in (False, True)
         }
@@ -161,20 +171,6 @@ def measure(path, rehearse=False, only=None, limit=LIMIT):
         part.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
         part.replace(path)
         print(f"{time.perf_counter() - start:5.0f} s  {name}: {str(record['rows'][name])[:150]}", flush=True)
-    return record
-
-
-def read(path):
-    """Read a record of a real run.
-
-    Raises
-    ------
-    ValueError
-        If it is that of a rehearsal.
-    """
-    record = json.loads(path.read_text(encoding="utf-8"))
-    if record["rehearsal"]:
-        raise ValueError(f"{path} is a rehearsal at tiny sizes: its figures mean nothing.")
     return record
 
 

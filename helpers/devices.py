@@ -91,8 +91,8 @@ def _groups(*files):
         return
     for _, controllers, path in (line.split(":", 2) for line in lines):
         for controller in controllers.split(","):  # of version 1; version 2 names none
-            group = _SYSTEM / "sys/fs/cgroup" / controller / path.strip("/")
-            for folder in (group, *group.parents):  # those above limit, too
+            leaf = _SYSTEM / "sys/fs/cgroup" / controller / path.strip("/") / "file"
+            for folder in leaf.parents:  # the limits of those above hold, too
                 if all((folder / file).is_file() for file in files):
                     yield [(folder / file).read_text().strip() for file in files]
 

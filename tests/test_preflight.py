@@ -35,9 +35,7 @@ def system(name, machine="x86_64"):
     return {"platform.system": always(name), "platform.machine": always(machine)}
 
 
-CPU, GPU = (
-    {"helpers.devices.best_device": always(name), "helpers.best_device": always(name)} for name in ("cpu", "cuda")
-)
+CPU = {"helpers.devices.best_device": always("cpu"), "helpers.best_device": always("cpu")}
 GOES_ON = ["compiling fails", "lesson 5 goes on"]
 BUSY = "Other processes use 1.0 of 2 cores.\n"
 NO_KERNEL = "CUDA error: no kernel image is available for execution on the device\nCUDA kernel errors"
@@ -120,12 +118,6 @@ def row(monkeypatch, asked_anew):
             CPU | {"torch.compile": always(OSError("failed to map segment"))},
             "amber",
             ["failed to map segment", "troubleshooting.md", *GOES_ON],
-        ),
-        (
-            "compiler",
-            GPU | {"torch.compile": always(RuntimeError("no working Triton"))},
-            "amber",
-            ["no working Triton", "pip install triton", *GOES_ON],
         ),
         ("compiler", CPU | {"torch.compile": always(always(None))}, "green", ["a small function"]),
         ("clip", {"helpers.plot_spectrogram": always(NO_CACHE)}, "red", ["no locator", "troubleshooting.md"]),

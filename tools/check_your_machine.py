@@ -31,10 +31,7 @@ INSTALL = f"{sys.executable} -m pip install -r requirements.txt, in the folder o
 LOOK_UP = f"look the message up in docs/troubleshooting.md; if it is not there, {INSTALL}"
 NO_TORCH = ("Darwin", "x86_64"), ("Windows", "ARM64")  # for which PyTorch has stopped, or not begun
 PYTHONS = (3, 11), (3, 14)  # the oldest and the newest that torch has packages for
-TO_COMPILE = {  # elsewhere than on Linux
-    "darwin": "xcode-select --install",
-    "win32": "install the Build Tools for Visual Studio, and start Jupyter from their command prompt",
-}
+COMPILER = "apt install g++ python3-dev; on a Mac xcode-select --install; on Windows the Build Tools for Visual Studio"
 GIB = 2**30
 PROMPT, NEGATIVE = "Church bells ringing, high quality", "Low quality, average quality."
 SHOWN = ("torch", "diffusers", "transformers", "accelerate", "numpy", "librosa", "soundfile", "ipywidgets")
@@ -132,11 +129,8 @@ def check_compiler():
     try:
         torch.compile(lambda x: factor * x.sin())(torch.ones(64, device=best_device()))
     except Exception as error:  # what compilers raise has no common kind
-        install = TO_COMPILE.get(sys.platform, "sudo apt install g++ python3-dev")
-        if best_device().startswith("cuda"):
-            install = f"pip install triton (on Windows triton-windows); {install}"
         cause = re.search("(?<= error: ).+", str(error))  # of many lines that a compiler says
-        step = f"lesson 5 goes on without it; to have it, {install}, or look the message up in docs/troubleshooting.md"
+        step = f"lesson 5 goes on without it; if you want it, see docs/troubleshooting.md ({COMPILER})"
         return AMBER, f"compiling fails: {cause.group() if cause else _one_line(error)}", step
     return GREEN, f"a small function took {time.perf_counter() - start:.0f} s", ""
 

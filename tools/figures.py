@@ -15,8 +15,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from helpers.pictures import table  # noqa: E402
+from helpers.topics import gpu  # noqa: E402
 from tools.execute import ROOT  # noqa: E402
 
+GPU = ROOT / "helpers" / "records" / "gpu.json"
 CLAIMS, RESULTS = ROOT / "helpers" / "records" / "claims.json", ROOT / "docs" / "results.md"
 PLACE = re.compile(r"(?<=<!-- claims: written by tools/figures.py -->\n\n).*?(?=\n\n<!-- end of claims -->)", re.DOTALL)
 PAGES = (ROOT / "README.md", RESULTS, ROOT / "benchmarks" / "results" / "README.md")
@@ -40,12 +42,14 @@ SUMMARIES = {"median": statistics.median, "least": min, "most": max}
 
 def with_claims(text):
     """Give a text with the table of claims as its record has it."""
-    rows = []
+    rows, record = [], gpu.read(GPU)
     for claim in json.loads(CLAIMS.read_text(encoding="utf-8")):
         keys = ["article"] * len(FIGURE.findall(claim["article"])) + claim.get("from", [])
         number = re.match("0*([0-9]+)", claim["lesson"])
         link = f"[{number[1] if number else 'deeper'}](../notebooks/{claim['lesson']}.ipynb)"
-        here = claim["here"] + (f" <!-- from: {'; '.join(keys)} -->" if keys else "")
+        on_gpu = gpu.said(record, claim.get("gpu", ()))
+        keys += ["here"] * len(FIGURE.findall(on_gpu))  # written from the record, here
+        here = "; ".join(filter(None, (claim["here"], on_gpu))) + (f" <!-- from: {'; '.join(keys)} -->" if keys else "")
         rows.append({"the article": claim["claim"], "on its GPU": claim["article"], "here": here, "lesson": link})
     return PLACE.sub(lambda _: table(rows).data, text)
 

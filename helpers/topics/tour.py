@@ -11,6 +11,7 @@ from matplotlib.patches import Patch
 
 from helpers.checkpoints import POCKET
 from helpers.pictures import BARS, Picture, table
+from helpers.topics import gpu
 
 RECORDS = Path(__file__).parents[1] / "records"
 
@@ -24,13 +25,14 @@ class WayDown:
     Parameters
     ----------
     records : pathlib.Path, optional
-        The folder with `tour.json` and `claims.json`.
+        The folder with `tour.json` and `claims.json`, and with `gpu.json` if there is one.
     """
 
     def __init__(self, records=RECORDS):
         path = Path(records) / "tour.json"
         self._record = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
         self._claims = json.loads((Path(records) / "claims.json").read_text(encoding="utf-8"))
+        self._record |= gpu.bars(gpu.read(Path(records) / "gpu.json"), self._claims)
         self.bars, self.notes = {}, {}
 
     def measured(self, name, steps, clip, step):
