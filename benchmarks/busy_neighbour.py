@@ -8,7 +8,6 @@ makes clips in a process of its own, in turns with the others, alone and beside 
 import argparse
 import json
 import os
-import platform
 import subprocess
 import sys
 from contextlib import ExitStack
@@ -17,7 +16,7 @@ from datetime import UTC, datetime
 import numpy as np
 import torch
 
-from helpers.devices import processor
+from helpers.devices import libraries, processor
 
 SETTINGS = {"OpenMP's own": {}} | {f"GOMP_SPINCOUNT={n}": {"GOMP_SPINCOUNT": f"{n}"} for n in (100, 1000, 10_000)}
 _CLIPS = """
@@ -42,7 +41,7 @@ def main():
     parser.add_argument("--repeats", type=int, default=5, help="clips alone and beside the neighbour, in turns")
     repeats = parser.parse_args().repeats
     record = {"date": f"{datetime.now(UTC):%Y-%m-%d}", "cpu": processor(), "threads": torch.get_num_threads()}
-    record |= {"system": platform.system(), "torch": torch.__version__, "repeats": repeats, "seconds": {}}
+    record |= {"libraries": libraries(), "repeats": repeats, "seconds": {}}
     environment = {key: text for key, text in os.environ.items() if key != "GOMP_SPINCOUNT"}
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     command = [sys.executable, "-c", _CLIPS]

@@ -25,14 +25,13 @@ from diffusers.models.attention_processor import AttnProcessor
 from tqdm.auto import tqdm
 
 from benchmarks.official_pipeline import build_pipeline
-from benchmarks.quality_against_steps import describe_machine, resume, versions, write
+from benchmarks.quality_against_steps import describe_machine, resume, write
 from benchmarks.rungs import NEGATIVE, PROMPT, RUNGS, Setup
-from benchmarks.sound import Sound, say
+from benchmarks.sound import Sound
 from helpers import best_device, half_dtype, load_pipeline, measure, unet_step
-from helpers.devices import check_device
+from helpers.devices import check_device, libraries
 from helpers.measuring import limits
 from helpers.official import SECONDS
-from helpers.pictures import table
 
 RESULTS = Path(__file__).parent / "results"
 SIZES = {"full-size": "base", "full-size-large": "large"}
@@ -86,7 +85,7 @@ class Ladder:
         for rung in tqdm(rungs[len(done) :], desc="ladder", unit="rung", initial=len(done), total=len(rungs)):
             self.rows.append(self._rung(rung))
             save(self.rows)
-            tqdm.write(" | ".join(str(cell) for cell in as_line(self.rows[-1]).values() if cell))
+            tqdm.write(in_words(self.rows[-1]))
 
     def build(self, which, changes):
         """Make a `Setup` with some rungs, each with its settings."""
@@ -198,38 +197,14 @@ def _relative_error(a, b):
     return ((a - b).norm() / b.norm()).item()
 
 
-def note(row):
-    """What is to be said of a row beside its figures."""
-    parts, quality = [], row.get("quality")
-    if row.get("candidate"):
-        parts.append(f"chosen: {row['candidate']}")
-    if row["timed_steps"] != row["steps"]:
-        parts.append(f"scaled from {row['timed_steps']} of {row['steps']} steps")
-    if "error" in row:
-        parts.append(f"relative error {row['error']:.1g}, limit {row['tolerance']:.1g}")
-    if row["key"] == "half":
-        share = quality["distance"] / quality["inter_seed_distance"]
-        parts.append(f"moves pocket by {share:.3f} of the inter-seed distance, limit 0.05")
-    elif quality:
-        parts.append(f"on pocket: {say(quality)}")
-    return "; ".join(parts)
-
-
-def as_line(row):
-    """A row of the table."""
-    line = {"rung": row["rung"], "sound": "lossless" if row["lossless"] else "lossy"}
-    if "clip" in row:
-        memory = row["peak_gpu_memory"]
-        line |= {
-            "clip (s)": f"{row['clip']:.3g}",
-            **{f"{stage} (s)": f"{seconds:.3g}" for stage, seconds in row["seconds"].items()},
-            "a step (s)": f"{row['seconds_per_step']:.3g}",
-            "speed-up": "{:.3g}x ({:.3g}x to {:.3g}x)".format(row["ratio"], *row["ratio_range"]),
-            "GPU memory (GB)": None if memory is None else f"{memory / 1e9:.2f}",
-            "first call, on top (s)": f"{row['cold_start']:.3g}",
-            "checks": note(row),
-        }
-    return line | {"verdict": row["verdict"]}
+def in_words(row):
+    """Say what came of a rung; its record holds more."""
+    if "clip" not in row:
+        return f"{row['rung']}: {row['verdict']}"
+    low, high = row["ratio_range"]
+    scaled = "" if row["timed_steps"] == row["steps"] else f", scaled from {row['timed_steps']} of {row['steps']} steps"
+    how = f"{row['clip']:.3g} s a clip{scaled}, {row['ratio']:.3g}x ({low:.3g}x to {high:.3g}x)"
+    return f"{row['rung']}{row.get('candidate', '') and ', ' + row['candidate']}: {how}: {row['verdict']}"
 
 
 def choose(wanted, device):
@@ -243,7 +218,7 @@ def choose(wanted, device):
 
 
 def main(arguments=None):
-    """Climb, write the results, print the table; `arguments` are by default those of the command line."""
+    """Climb, write the results, print them; `arguments` are by default those of the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__.splitlines()[0], epilog="Rungs: " + ", ".join(rung.key for rung in RUNGS)
     )
@@ -277,7 +252,7 @@ def main(arguments=None):
     settings = {name: getattr(given, name) for name in ("steps", "repeats", "clips")}
     results = {
         "machine": describe_machine(device),
-        "versions": versions(),
+        "versions": libraries(),
         "checkpoint": name,
         "random_weights": given.checkpoint in SIZES,
         "settings": settings | {"prompt": PROMPT, "negative_prompt": NEGATIVE, "rungs": [rung.key for rung in rungs]},
@@ -294,9 +269,7 @@ def main(arguments=None):
     write(part, {"date": date, **results, "seconds_of_sound": seconds, "rows": ladder.rows})
     part.replace(path)
     cache.unlink(missing_ok=True)
-    lines = [as_line(row) for row in ladder.rows]
-    lines = [{heading: line.get(heading) for heading in lines[0]} for line in lines]
-    print(f"\n{table(lines).data}\n\n{results['how']}\n{CAUTION}\n{path} written.")
+    print("\n".join([*map(in_words, ladder.rows), results["how"], CAUTION, f"{path} written."]))
 
 
 if __name__ == "__main__":

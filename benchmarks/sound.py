@@ -125,13 +125,3 @@ class Sound:
 def standard_error(hits, count):
     """The binomial standard error of a share."""
     return (hits * (count - hits) / count**3) ** 0.5
-
-
-def say(quality):
-    """Word what `Sound.measure` found, in one line."""
-    count, error = quality["clips"], quality["standard_error"]
-    return (
-        f"recognised {quality['recognised']} of {count} ({quality['recognised'] / count:.0%} ± {error:.0%}; baseline "
-        f"{quality['recognised_before']}), CLAP {quality['clap']:.3f} ({quality['clap_before']:.3f}), "
-        f"distance {quality['distance']:.2f} dB (another seed: {quality['inter_seed_distance']:.2f})"
-    )
