@@ -34,7 +34,7 @@ GENERATED, UNPAIRED = 160, 2  # mels that the diffusion stage makes, and how man
 SIZES = (2048, 1024, 512, 256, 128)  # samples of a spectrum; each step asks every other one
 RECORDED = 0.4  # share of the clips that are recordings, where there are any
 PITCHED = ("tone", "siren", "bells", "frogs", "birds", "crickets")  # drawn in phase with the frames by `pocket.sounds`
-HARD = {"tone": 3.0, "birds": 2.0, "crickets": 2.0, "waves": 2.0, "rain": 1.5, "train": 1.5, "clock": 1.5}
+HARD = {"samba": 2.0, "tone": 3.0, "birds": 2.0, "crickets": 2.0, "waves": 2.0, "rain": 1.5, "train": 1.5, "clock": 1.5}
 
 
 class Discriminator(nn.Module):
@@ -98,7 +98,9 @@ def random_sound(rng, recordings):
         return (sound * min(1, 0.9 / np.abs(sound).max())).astype(np.float32), False
     weights = np.array([HARD.get(kind, 1.0) for kind in KINDS])
     kind = str(rng.choice(KINDS, p=weights / weights.sum()))
-    behind = str(rng.choice(BACKGROUNDS)) if kind in FOREGROUNDS and rng.random() < 0.4 else None
+    behind = (
+        str(rng.choice(BACKGROUNDS, p=(0.4, 0.2, 0.2, 0.2))) if kind in FOREGROUNDS and rng.random() < 0.5 else None
+    )
     quality = str(rng.choice(QUALITIES, p=(0.7, 0.18, 0.12)))
     return synthesise(rng, Clip(kind, behind, quality)), kind in PITCHED and not behind and quality == "high"
 
@@ -229,7 +231,7 @@ def train(steps, folder=None):
         # by its likeness, too, because where the VAE left the phase open an error alone would be least for silence.
         error, size = (F.avg_pool1d(x.abs(), HOP) for x in (generated[:BATCH] - real, real))
         error = (error / (size + 0.2 * size.mean(1, keepdim=True) + 1e-3)).mean(1)
-        steady = 2.5 * (repetition(real)[:, 0] - 0.6).clamp(min=0)
+        steady = 5 * (repetition(real)[:, 0] - 0.8).clamp(min=0)
         likeness = F.cosine_similarity(generated[:BATCH], real)
         shape = (told * (steady * error + 0.5 * (1 - likeness))).mean()
         free = F.pad(1 - told, (0, UNPAIRED), value=1)
@@ -253,7 +255,8 @@ def train(steps, folder=None):
         coarse = F.avg_pool2d(mel, (4, 2)) - F.avg_pool2d(wanted, (4, 2))
         coarse = (by_mel * coarse.abs().mean((1, 2))).mean()
         energy, energy_wanted = (F.avg_pool2d(x.exp(), (4, 1)) for x in (mel, wanted))
-        level = ((energy - energy_wanted).abs().sum((1, 2)) / energy_wanted.sum((1, 2))).mean()
+        level = (energy - energy_wanted).abs().sum((1, 2)) / energy_wanted.sum((1, 2))
+        level = ((1 + 2 * told) * level).mean()
         loss = 10 * shape + 5 * grain + 4 * coarse + 4 * level + min(1, i / 200) * (3 * adversarial + 2 * features)
         optimiser.zero_grad()
         loss.backward()
