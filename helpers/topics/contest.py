@@ -89,7 +89,7 @@ class Entry:
             for of, one in ((clip.before, step.before), (clip.after, step.after))
         )
         said = f"\n\nAll steps of a clip at the official size, from one step: {official}." if step else ""
-        return f"{self!r}{said}\n\n{self.report.table().data}"
+        return f"**{self!r}**{said}\n\n{self.report.table().data}"
 
 
 class Contest:
