@@ -89,7 +89,7 @@ class Entry:
             for of, one in ((clip.before, step.before), (clip.after, step.after))
         )
         said = f"\n\nAll steps of a clip at the official size, from one step: {official}." if step else ""
-        return f"{self!r}{said}\n\n{self.report.table().data}"
+        return f"**{self!r}**{said}\n\n{self.report.table().data}"
 
 
 class Contest:
@@ -213,25 +213,27 @@ class Contest:
         return _standing(self._tries())
 
     def chart(self):
-        """Draw the slow way and all tries, each as a bar of the denoising steps and the rest.
+        """Draw each try as a bar of the denoising steps and the rest, as shares of the slow way in the same turns.
 
         Returns
         -------
         helpers.pictures.Picture
         """
         tries = self._tries()
-        bars = [(_SLOW, tries[-1].clip.before)]
-        bars += [(one.recipe if one.counts else f"{one.recipe}\n(does not count)", one.clip.after) for one in tries]
+        bars = [(_SLOW, tries[-1].clip.before, tries[-1].clip.before)]
+        bars += [
+            (one.recipe + ("" if one.counts else "\n(does not count)"), *one.clip.variants.values()) for one in tries
+        ]
         figure, said = Figure(figsize=(9, 1.4 + 0.5 * len(bars)), layout="constrained"), []
         ax = figure.subplots()
-        for y, (name, timing) in enumerate(bars):
-            rest, total = timing.rest, timing.median
-            ax.barh(y, total - rest, **BARS[0])
-            ax.barh(y, rest, left=total - rest, **BARS[1])
-            ax.text(total, y, f"  {total:.3g} s", va="center")
-            said.append(f"{name}: {total - rest:.3g} s for the steps and {rest:.3g} s for the rest.")
-        ax.set(title="The tries", xlabel="Time of one clip (s)", xlim=(0, 1.15 * ax.dataLim.x1))
-        ax.set_yticks(range(len(bars)), [name for name, _ in bars])
+        for y, (name, slow, timing) in enumerate(bars):
+            steps, rest = (100 * part / slow.median for part in (timing.median - timing.rest, timing.rest))
+            ax.barh(y, steps, **BARS[0])
+            ax.barh(y, rest, left=steps, **BARS[1])
+            ax.text(steps + rest, y, f"  {slow.median / timing.median:.3g}x", va="center")
+            said.append(f"{name}: {steps:.3g} % for the steps and {rest:.3g} % for the rest.")
+        ax.set(title="The tries", xlabel="Time of one clip (% of the slow way)", xlim=(0, 1.12 * ax.dataLim.x1))
+        ax.set_yticks(range(len(bars)), [name for name, *_ in bars])
         ax.invert_yaxis()
         handles = [Patch(label=label, **bar) for label, bar in zip(("denoising steps", "the rest"), BARS, strict=True)]
         figure.legend(handles=handles, loc="outside lower center", ncols=2)
@@ -308,6 +310,7 @@ def _standing(tries):
         place += " (tie)" if any(a <= high and low <= b for a, b in ranges) else ""
         row = {"place": place if one.counts else "does not count"} | ({"who": one.who} if one.who else {})
         row |= {"recipe": one.recipe, "a clip": f"{one.clip.after.median:.3g} s", "speed-up": one.clip.ratio()}
-        row |= {"farthest clip": f"{one.share:.0%} of another seed's distance"}
-        rows.append(row | {"a step at the official size": one.step and one.step.ratio(), "on": one.machine})
+        row |= {"farthest clip": f"{one.share:.0%} of the way to another seed"}
+        row |= {"a step at the official size": one.step and one.step.ratio()}
+        rows.append(row | ({"on": one.machine} if one.who else {}))
     return table(rows)
