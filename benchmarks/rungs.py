@@ -8,17 +8,16 @@ import torch
 import torch._inductor.config
 from diffusers import AudioLDM2Pipeline, DPMSolverMultistepScheduler
 from diffusers.models.attention_processor import Attention, AttnProcessor, AttnProcessor2_0, FusedAttnProcessor2_0
-from torch import nn
 
-from benchmarks.parts import Int8, MatmulAttnProcessor, ReusedCore
+from benchmarks.parts import MatmulAttnProcessor
+from helpers.topics.eight_bits import round_layers
+from helpers.topics.reused_core import ReusedCore
 from helpers.topics.rewrites import LeanText, PartGuidance, vocoder_in_2d
 
 PROMPT = "The sound of Brazilian samba drums with waves gently crashing in the background"
 NEGATIVE = "Low quality, average quality."
 # What 8-bit ranges are learned from; none of them is among the prompts that the sound is judged by.
 CALIBRATION = (PROMPT, "Wind blowing, and a bell", "A techno loop, high quality", "Birds over a steady tone")
-SENSITIVE = ("time_emb", "conv_in", "conv_out", "conv_pre", "conv_post")  # layers that are never rounded to 8 bits
-LEAST_CHANNELS = 48  # nor are layers with fewer: they take no time
 
 
 @dataclass
@@ -149,30 +148,14 @@ def first_half():
 def int8(setup):
     """The large layers of UNet, VAE decoder and vocoder in 8 bits."""
     models = (setup.unet, setup.pipe.vae.decoder, setup.pipe.vocoder)
-    ranges = {
-        layer: [0.0, 0.0]
-        for model in models
-        for name, layer in model.named_modules()
-        if isinstance(layer, nn.Linear | nn.Conv2d)
-        and min(layer.weight.shape[:2]) >= LEAST_CHANNELS
-        and not any(part in name for part in SENSITIVE)
-    }
 
-    def note(layer, inputs):
-        low, high = (value.item() for value in inputs[0].aminmax())
-        ranges[layer] = [min(low, ranges[layer][0]), max(high, ranges[layer][1])]
+    def run():
+        with torch.compiler.set_stance("force_eager"):
+            # Where the weights may be random and only speed is measured, one prompt will do.
+            for prompt in CALIBRATION[:1] if setup.compiles else CALIBRATION:
+                setup.pipe(**setup.call(99, prompt))
 
-    hooks = [layer.register_forward_pre_hook(note) for layer in ranges]
-    with torch.compiler.set_stance("force_eager"):
-        # Where the weights may be random and only speed is measured, one prompt will do.
-        for prompt in CALIBRATION[:1] if setup.compiles else CALIBRATION:
-            setup.pipe(**setup.call(99, prompt))
-    for hook in hooks:
-        hook.remove()
-    for parent in [module for model in models for module in model.modules() if module not in ranges]:
-        for name, layer in parent.named_children():
-            if layer in ranges:
-                setattr(parent, name, Int8(layer, *ranges[layer]))
+    round_layers(models, run)
     torch._dynamo.reset()
     for model in models:
         setup.compile(model)

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from benchmarks import chart, ladder, rungs, sound, step
-from benchmarks.parts import Int8, ReusedCore
+from helpers.topics.eight_bits import Int8
+from helpers.topics.reused_core import ReusedCore
 from helpers.topics.rewrites import PartGuidance
 
 RECORDS = Path(__file__).parents[1] / "benchmarks" / "results"
