@@ -6,13 +6,15 @@ from functools import partial
 
 import torch
 import torch._inductor.config
-from diffusers import AudioLDM2Pipeline, DPMSolverMultistepScheduler
+from diffusers import AudioLDM2Pipeline, DPMSolverMultistepScheduler, LCMScheduler
 from diffusers.models.attention_processor import Attention, AttnProcessor, AttnProcessor2_0, FusedAttnProcessor2_0
+from safetensors.torch import load_file
 
 from benchmarks.parts import MatmulAttnProcessor
 from helpers.topics.eight_bits import round_layers
 from helpers.topics.reused_core import ReusedCore
 from helpers.topics.rewrites import LeanText, PartGuidance, vocoder_in_2d
+from pocket.train_student import STUDENT
 
 PROMPT = "The sound of Brazilian samba drums with waves gently crashing in the background"
 NEGATIVE = "Low quality, average quality."
@@ -33,12 +35,15 @@ class Setup:
         Whether rungs compile. Compiling changes speed only, so a pipeline that is only listened to does without.
     steps : int
         Of denoising.
+    guidance : float
+        Its scale.
     """
 
     pipe: AudioLDM2Pipeline
     half: torch.dtype
     compiles: bool = True
     steps: int = 200
+    guidance: float = 3.5
 
     def __post_init__(self):
         """Keep the first scheduler's settings: those of a swapped one would be carried along to the next."""
@@ -55,10 +60,12 @@ class Setup:
     def call(self, seed=0, prompt=PROMPT, steps=None):
         """Keyword arguments of `pipe` for one clip, or for several if `prompt` and `seed` are lists."""
         alone = isinstance(prompt, str)
+        negative = NEGATIVE if self.guidance > 1 else None
         return {
             "prompt": prompt,
-            "negative_prompt": NEGATIVE if alone else [NEGATIVE] * len(prompt),
+            "negative_prompt": negative if alone or negative is None else [negative] * len(prompt),
             "num_inference_steps": steps or self.steps,
+            "guidance_scale": self.guidance,
             "generator": [torch.Generator("cpu").manual_seed(one) for one in ([seed] if alone else seed)],
         }
 
@@ -80,6 +87,14 @@ def attention(setup, processor):
 def half_precision(setup):
     """All models in 16 bits."""
     setup.pipe.to(setup.half)
+
+
+def student(setup, steps):
+    """The distilled UNet, in few steps and without guidance."""
+    if not setup.compiles:  # what is only measured may keep its weights: speed does not depend on them
+        setup.unet.load_state_dict(load_file(STUDENT / "diffusion_pytorch_model.safetensors"))
+    setup.steps, setup.guidance = steps, 1.0
+    setup.pipe.scheduler = LCMScheduler.from_config(setup.schedule)
 
 
 def channels_last(setup, name):
@@ -212,6 +227,12 @@ RUNGS = (
     Rung("vanilla", "fp32, vanilla attention, DDIM 200", partial(attention, processor=AttnProcessor)),
     Rung("sdpa", "SDPA", partial(attention, processor=AttnProcessor2_0), ("denoising", "VAE decoding")),
     Rung("half", "half precision", half_precision, ("text encoding", "denoising", *SOUND)),
+    Rung(
+        "student",
+        "distilled student",
+        student,
+        candidates={"one step": {"steps": 1}, "two steps": {"steps": 2}, "four steps": {"steps": 4}},
+    ),
     Rung("channels-last", "channels_last (UNet)", partial(channels_last, name="unet")),
     Rung("fused-qkv", "fused QKV", fused_qkv),
     Rung("matmul-attention", "attention as matrix products", matmul_attention, devices=("cpu",)),
