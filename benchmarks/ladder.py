@@ -208,9 +208,13 @@ def in_words(row):
 
 
 def choose(wanted, device):
-    """Find the rungs for a run, such as "sdpa,dpm" or "all"; the baseline is always the first."""
+    """Find the rungs for a run, such as "sdpa,dpm", "all" or "student"; the baseline is always the first."""
     known = [rung.key for rung in RUNGS]
-    keys = known if wanted == "all" else wanted.split(",")
+    keys = wanted.split(",")
+    if wanted == "all":  # the student is another model: nothing that leaves out steps goes together with it
+        keys = [key for key in known if key != "student"]
+    elif wanted == "student":
+        keys = [rung.key for rung in RUNGS if rung.lossless or rung.key in ("student", "int8")]
     unknown = sorted(set(keys) - set(known))
     if unknown:
         sys.exit(f"There is no rung {unknown[0]!r}: choose from {', '.join(known)}.")
@@ -223,7 +227,9 @@ def main(arguments=None):
         description=__doc__.splitlines()[0], epilog="Rungs: " + ", ".join(rung.key for rung in RUNGS)
     )
     parser.add_argument("--checkpoint", default="full-size", help="full-size, full-size-large, pocket, or a folder")
-    parser.add_argument("--rungs", default="all", help="such as sdpa,compile,dpm; all by default")
+    parser.add_argument(
+        "--rungs", default="all", help="such as sdpa,dpm; student for the distilled UNet, all by default for the rest"
+    )
     parser.add_argument("--json", type=Path, help="the file to write; by default in benchmarks/results")
     parser.add_argument("--device", help="such as cuda:1; by default the fastest kind that is there")
     parser.add_argument("--steps", type=int, default=200, help="of the baseline, 200 by default")

@@ -6,19 +6,20 @@ from functools import partial
 
 import torch
 import torch._inductor.config
-from diffusers import AudioLDM2Pipeline, DPMSolverMultistepScheduler
+from diffusers import AudioLDM2Pipeline, DPMSolverMultistepScheduler, LCMScheduler
 from diffusers.models.attention_processor import Attention, AttnProcessor, AttnProcessor2_0, FusedAttnProcessor2_0
-from torch import nn
+from safetensors.torch import load_file
 
-from benchmarks.parts import Int8, MatmulAttnProcessor, ReusedCore
+from benchmarks.parts import MatmulAttnProcessor
+from helpers.topics.eight_bits import round_layers
+from helpers.topics.reused_core import ReusedCore
 from helpers.topics.rewrites import LeanText, PartGuidance, vocoder_in_2d
+from pocket.train_student import STUDENT
 
 PROMPT = "The sound of Brazilian samba drums with waves gently crashing in the background"
 NEGATIVE = "Low quality, average quality."
 # What 8-bit ranges are learned from; none of them is among the prompts that the sound is judged by.
 CALIBRATION = (PROMPT, "Wind blowing, and a bell", "A techno loop, high quality", "Birds over a steady tone")
-SENSITIVE = ("time_emb", "conv_in", "conv_out", "conv_pre", "conv_post")  # layers that are never rounded to 8 bits
-LEAST_CHANNELS = 48  # nor are layers with fewer: they take no time
 
 
 @dataclass
@@ -34,12 +35,15 @@ class Setup:
         Whether rungs compile. Compiling changes speed only, so a pipeline that is only listened to does without.
     steps : int
         Of denoising.
+    guidance : float
+        Its scale.
     """
 
     pipe: AudioLDM2Pipeline
     half: torch.dtype
     compiles: bool = True
     steps: int = 200
+    guidance: float = 3.5
 
     def __post_init__(self):
         """Keep the first scheduler's settings: those of a swapped one would be carried along to the next."""
@@ -56,10 +60,12 @@ class Setup:
     def call(self, seed=0, prompt=PROMPT, steps=None):
         """Keyword arguments of `pipe` for one clip, or for several if `prompt` and `seed` are lists."""
         alone = isinstance(prompt, str)
+        negative = NEGATIVE if self.guidance > 1 else None
         return {
             "prompt": prompt,
-            "negative_prompt": NEGATIVE if alone else [NEGATIVE] * len(prompt),
+            "negative_prompt": negative if alone or negative is None else [negative] * len(prompt),
             "num_inference_steps": steps or self.steps,
+            "guidance_scale": self.guidance,
             "generator": [torch.Generator("cpu").manual_seed(one) for one in ([seed] if alone else seed)],
         }
 
@@ -81,6 +87,14 @@ def attention(setup, processor):
 def half_precision(setup):
     """All models in 16 bits."""
     setup.pipe.to(setup.half)
+
+
+def student(setup, steps):
+    """The distilled UNet, in few steps and without guidance."""
+    if not setup.compiles:  # what is only measured may keep its weights: speed does not depend on them
+        setup.unet.load_state_dict(load_file(STUDENT / "diffusion_pytorch_model.safetensors"))
+    setup.steps, setup.guidance = steps, 1.0
+    setup.pipe.scheduler = LCMScheduler.from_config(setup.schedule)
 
 
 def channels_last(setup, name):
@@ -149,30 +163,14 @@ def first_half():
 def int8(setup):
     """The large layers of UNet, VAE decoder and vocoder in 8 bits."""
     models = (setup.unet, setup.pipe.vae.decoder, setup.pipe.vocoder)
-    ranges = {
-        layer: [0.0, 0.0]
-        for model in models
-        for name, layer in model.named_modules()
-        if isinstance(layer, nn.Linear | nn.Conv2d)
-        and min(layer.weight.shape[:2]) >= LEAST_CHANNELS
-        and not any(part in name for part in SENSITIVE)
-    }
 
-    def note(layer, inputs):
-        low, high = (value.item() for value in inputs[0].aminmax())
-        ranges[layer] = [min(low, ranges[layer][0]), max(high, ranges[layer][1])]
+    def run():
+        with torch.compiler.set_stance("force_eager"):
+            # Where the weights may be random and only speed is measured, one prompt will do.
+            for prompt in CALIBRATION[:1] if setup.compiles else CALIBRATION:
+                setup.pipe(**setup.call(99, prompt))
 
-    hooks = [layer.register_forward_pre_hook(note) for layer in ranges]
-    with torch.compiler.set_stance("force_eager"):
-        # Where the weights may be random and only speed is measured, one prompt will do.
-        for prompt in CALIBRATION[:1] if setup.compiles else CALIBRATION:
-            setup.pipe(**setup.call(99, prompt))
-    for hook in hooks:
-        hook.remove()
-    for parent in [module for model in models for module in model.modules() if module not in ranges]:
-        for name, layer in parent.named_children():
-            if layer in ranges:
-                setattr(parent, name, Int8(layer, *ranges[layer]))
+    round_layers(models, run)
     torch._dynamo.reset()
     for model in models:
         setup.compile(model)
@@ -229,6 +227,12 @@ RUNGS = (
     Rung("vanilla", "fp32, vanilla attention, DDIM 200", partial(attention, processor=AttnProcessor)),
     Rung("sdpa", "SDPA", partial(attention, processor=AttnProcessor2_0), ("denoising", "VAE decoding")),
     Rung("half", "half precision", half_precision, ("text encoding", "denoising", *SOUND)),
+    Rung(
+        "student",
+        "distilled student",
+        student,
+        candidates={"one step": {"steps": 1}, "two steps": {"steps": 2}, "four steps": {"steps": 4}},
+    ),
     Rung("channels-last", "channels_last (UNet)", partial(channels_last, name="unet")),
     Rung("fused-qkv", "fused QKV", fused_qkv),
     Rung("matmul-attention", "attention as matrix products", matmul_attention, devices=("cpu",)),

@@ -19,7 +19,7 @@ from helpers.yardstick import Moved, Yardstick
 
 # The changes that are measured, and the lesson that measures each.
 RUNGS = {"SDPA": 3, "half precision": 4, "torch.compile": 5, "scheduler swap": 6, "CPU offload": 7, "your recipe": 8,
-         "channels_last": 9, "guidance on part": 9}  # fmt: skip
+         "distillation": 9}  # fmt: skip
 SET_UP = ("machine", "device", "checkpoint", "versions")  # what must be the same for two records to be compared
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import librosa
 import numpy as np
 import torch
-from diffusers import DDIMScheduler, DPMSolverMultistepScheduler
+from diffusers import AudioLDM2UNet2DConditionModel, DDIMScheduler, DPMSolverMultistepScheduler, LCMScheduler
 from tqdm.auto import tqdm
 
 from helpers.checkpoints import load_pipeline
@@ -353,6 +353,47 @@ class Evaluation:
             self.add(what + worst, f"{mean:.0f} %", f"{least} %", mean >= least)
         self.add("ear: places of ocean in samba drums with waves", ", ".join(str(b + 1) for _, b in sorted(places)))
 
+    def student(self, folder, ear=None):
+        """A student beside its teacher: wordings that no training saw, with the same seeds.
+
+        Parameters
+        ----------
+        folder : str or pathlib.Path
+            Of the student's UNet.
+        ear : Ear, optional
+            Without it, no row says what it hears.
+        """
+        prompts = [self.word(kind, held_out=True) for kind in self.names]
+        seeds = [20_000 + i for i in range(len(prompts))]
+        guided = {"guidance_scale": 3.5, "negative_prompt": NEGATIVE}
+        teacher, lcm = self.pipe.unet, LCMScheduler.from_config(self.pipe.scheduler.config)
+        unet = AudioLDM2UNet2DConditionModel.from_pretrained(folder).to(memory_format=torch.channels_last)
+        kinds, first = np.array(self.names), None
+        for who, steps in (*product(["teacher"], (20, 4, 2, 1)), *product(["student"], (4, 2, 1))):
+            if who == "student":
+                self.pipe.register_modules(unet=unet, scheduler=lcm)
+            settings = {"steps": steps} | (guided if who == "teacher" else {"guidance_scale": 1.0})
+            clips = self.generate(prompts, seeds, **settings)
+            others = self.generate(prompts, [seed + 5000 for seed in seeds], **settings)
+            scores = [clap_scores(self.pipe, *pair)[0] for pair in zip(prompts, clips[:, None], strict=True)]
+            hits = {"recognised": first_choice(clips, kinds), "judged clean": clean(clips)}
+            heard = [ear.hears(clips[kinds == kind], kind).mean() for kind in KINDS] if ear else [1.0] * len(KINDS)
+            now = {name: 100 * each.mean() for name, each in hits.items()}
+            now |= {"CLAP": np.mean(scores), "apart": apart(clips, others), "heard": heard}
+            first = first or now
+            lost = [kind for kind, a, b in zip(KINDS, first["heard"], heard, strict=True) if b < a / 2]
+            met = all(now[name] >= first[name] - 5 for name in hits) and not lost
+            met = met and now["CLAP"] >= first["CLAP"] - 0.02 and now["apart"] >= 0.8 * first["apart"]
+            parts = [f"{name} {with_error(each)}" for name, each in hits.items()]
+            parts.append(f"CLAP {now['CLAP']:.3f} ± {np.std(scores) / len(scores) ** 0.5:.3f}")
+            parts.append(f"seeds {now['apart']:.1f} dB apart")
+            if ear:
+                parts.append(f"heard {100 * np.mean(heard):.0f} %, lost: {', '.join(lost) or 'none'}")
+            wanted = "within 5 points, 5 points, 0.02, 80 %" + ", no kind heard half as often" * bool(ear)
+            bar = (wanted, met) if who == "student" else ()
+            self.add(f"{who}, steps: {steps}", ", ".join(parts), *bar)
+        self.pipe.register_modules(unet=teacher)
+
     def faults(self):
         """What no clip should have.
 
@@ -419,22 +460,29 @@ def main():
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--ear", metavar="FILE", help="yamnet.tflite, with yamnet_class_map.csv beside it")
     parser.add_argument("--only-ear", action="store_true", help="nothing but its rows")
+    parser.add_argument(
+        "--student", metavar="FOLDER", help="a distilled UNet: nothing but its rows beside the teacher's"
+    )
     parser.add_argument("--recordings", metavar="FOLDER", help="where the recordings named in the model card lie")
     parser.add_argument("--record", type=Path, metavar="FILE", help="write the rows there as JSON")
     arguments = parser.parse_args()
     started = time.perf_counter()
     evaluation = Evaluation(arguments.checkpoint, arguments.quick)
-    if not arguments.only_ear:
-        evaluation.run()
     ear = Ear(arguments.ear) if arguments.ear else None
+    everything = not (arguments.only_ear or arguments.student)
+    if everything:
+        evaluation.run()
     recordings = {k: [np.resize(clip, sources.CLIP) for clip in clips] for k, clips in real_sounds.load().items()}
     for kind, clips in (sources.tests(arguments.recordings) if arguments.recordings else {}).items():
         recordings.setdefault(kind, []).extend(clips)
-    evaluation.ear(ear, recordings)
+    if arguments.student:
+        evaluation.student(arguments.student, ear)
+    else:
+        evaluation.ear(ear, recordings)
     evaluation.bar.close()
     rows, seconds = evaluation.rows, time.perf_counter() - started
     print(as_markdown(rows))
-    if not arguments.only_ear:
+    if everything:
         by_kind = ", ".join(f"{kind} {percent(hits)}" for kind, hits in evaluation.by_kind.items())
         print("\nrecognised by kind: " + by_kind)
     print(f"\nmeasured in {seconds:.0f} s with torch {torch.__version__}")

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from benchmarks import chart, ladder, rungs, sound, step
-from benchmarks.parts import Int8, ReusedCore
+from helpers.topics.eight_bits import Int8
+from helpers.topics.reused_core import ReusedCore
 from helpers.topics.rewrites import PartGuidance
 
 RECORDS = Path(__file__).parents[1] / "benchmarks" / "results"
@@ -100,6 +101,19 @@ def test_guidance_on_part_and_a_reused_core_go_together(setup):
         rows.clear()
         setup.pipe(**setup.call())
         assert rows == [("all", 2), ("core", 2), ("all", 1), ("all", 2), ("core", 2)]
+
+
+def test_the_student_has_its_own_weights_and_computes_one_row_a_step(setup, tmp_path, monkeypatch):
+    taught = copy.deepcopy(setup.unet)
+    torch.nn.init.ones_(taught.conv_out.bias)
+    taught.half().save_pretrained(tmp_path)
+    monkeypatch.setattr(rungs, "STUDENT", tmp_path)
+    rows = []
+    setup.unet.conv_in.register_forward_pre_hook(lambda _, inputs: rows.append(len(inputs[0])))
+    (rung,) = [rung for rung in ladder.choose("student", torch.device("cpu")) if rung.key == "student"]
+    rung.change(setup, **rung.candidates["two steps"])
+    setup.pipe(**setup.call())
+    assert rows == [1, 1] and (setup.unet.conv_out.bias == 1).all()
 
 
 def test_8_bits_change_little(setup, monkeypatch):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from diffusers import AudioLDM2UNet2DConditionModel
 from safetensors.torch import load_file
 
 from pocket import (
@@ -15,6 +16,7 @@ from pocket import (
     stage,
     train_clap,
     train_diffusion,
+    train_student,
     train_vae,
     train_vocoder,
     train_vocoder_adversarial,
@@ -35,6 +37,9 @@ def small(tmp_path_factory):
             patch.setattr(module, "CLIPS", 12)
             patch.setattr(module, "BATCH", 2)
         patch.setattr(train_vocoder, "DECODED", 4)
+        patch.setattr(train_student, "STUDENT", folder / "student")
+        for name, value in {"PATHS": 2, "BATCH": 2, "STEPS": 4, "LEARNED": 2}.items():
+            patch.setattr(train_student, name, value)
         patch.setattr(train_clap, "RECONSTRUCTED", 4)
         patch.setattr(train_vocoder_adversarial, "GENERATED", 4)
         yield folder
@@ -66,6 +71,22 @@ def test_a_stage_changes_its_part_of_the_checkpoint_and_no_other(small, name):
     run()
     changed = {p for p in parts if any(not torch.equal(w, before[p][key]) for key, w in weights(small, p).items())}
     assert changed == ({"unet", "text_encoder_2"} if part == "unet" else {part})
+
+
+def test_the_student_learns_where_its_teachers_paths_end(small):
+    train_student.train(40)
+    pipe = architecture.load_or_build()
+    noisy, end, texts = train_student.path(pipe, 0)  # read, as the file is there
+    pipe.scheduler.set_timesteps(4)
+    student = AudioLDM2UNet2DConditionModel.from_pretrained(train_student.STUDENT)
+    t, errors = pipe.scheduler.timesteps[0], []
+    for unet in (pipe.unet, student):
+        with torch.no_grad():
+            said = unet(noisy[:, 0].float(), t, **texts).sample
+        errors.append((pipe.scheduler.step(said, t, noisy[:, 0].float()).pred_original_sample - end).std().item())
+    assert errors[1] < 0.9 * errors[0]
+    (file,) = train_student.STUDENT.glob("*.safetensors")
+    assert {w.dtype for w in load_file(file).values()} == {torch.float16}
 
 
 def test_the_judge_is_trained_and_heard(small):

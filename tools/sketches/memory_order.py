@@ -1,4 +1,4 @@
-"""Lesson 9: the same twelve numbers in two orders."""
+"""Memory order, a deeper notebook: the same twelve numbers in two orders."""
 
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
