@@ -22,7 +22,7 @@ PLAN = [
     ["train_vocoder --phase after-vae"],
     ["train_vocoder --phase chirps"],
     ["train_vocoder_adversarial"],
-    ["train_clap --audio-only"],
+    ["train_clap --audio-only", "train_student"],
 ]
 RECORDED = ("train_clap", "judge", "train_diffusion", "train_vocoder_adversarial")
 # Large tensors are kept for reuse instead of being handed back to the system after every step: a quarter faster here.
