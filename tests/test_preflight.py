@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
+import helpers
 from helpers import devices
 from tools import check_your_machine as preflight
 
@@ -36,6 +37,8 @@ def system(name, machine="x86_64"):
 
 
 CPU = {"helpers.devices.best_device": always("cpu"), "helpers.best_device": always("cpu")}
+BUILD = helpers.official_unet
+SMALL = {"helpers.official_unet": lambda width: BUILD(device="cpu", width=width / 8)}
 GOES_ON = ["compiling fails", "lesson 5 goes on"]
 BUSY = "Other processes use 1.0 of 2 cores.\n"
 NO_KERNEL = "CUDA error: no kernel image is available for execution on the device\nCUDA kernel errors"
@@ -93,6 +96,8 @@ def row(monkeypatch, asked_anew):
             ["cpu: ", "macOS 15.1", "troubleshooting.md"],
         ),
         ("official step", {"helpers.devices.free_memory": always((1e9, 8e9))}, "amber", ["not tried"]),
+        ("official step", SMALL | {"helpers.devices.free_memory": always((3e9, 8e9))}, "green", ["at half width took"]),
+        ("official step", SMALL | {"helpers.devices.free_memory": always((5e9, 8e9))}, "green", ["at full width took"]),
         ("official step", {"helpers.official_unet": always(MemoryError("The UNet needs 2.8 GB"))}, "red", ["2.8 GB"]),
         ("device", CPU | {"shutil.which": always("/usr/bin/nvidia-smi")}, "amber", ["cpu: ", "pytorch.org"]),
         ("device", CPU | {"shutil.which": always(None)}, "green", ["cpu: ", "half precision"]),
