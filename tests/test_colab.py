@@ -27,7 +27,7 @@ def first_cell(folder, then, address=None, colab=True, times=1):
         (folder / "google" / "colab" / "__init__.py").touch()
         source = f'import sys\nsys.path.append("")\nimport google.colab\n{source}'
     (folder / "lesson.ipy").write_text("\n".join([*[source] * times, then]), encoding="utf-8")
-    elsewhere = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    elsewhere = os.environ | {"PYTHONPATH": "", "GIT_TERMINAL_PROMPT": "0"}
     command = [sys.executable, "-m", "IPython", "--no-banner", "lesson.ipy"]
     done = subprocess.run(command, env=elsewhere, cwd=folder, capture_output=True, text=True)
     return done.returncode, done.stdout + done.stderr
