@@ -61,3 +61,13 @@ def test_noise_is_recognised_as_nothing(evaluation):
     rng = np.random.default_rng(0)
     noise = 0.1 * rng.standard_normal((len(evaluation.names), 81920)).astype(np.float32)
     assert first_choice(noise, evaluation.names).mean() < 0.3
+
+
+def test_a_student_that_learned_nothing_falls_short(monkeypatch):
+    monkeypatch.setattr(Evaluation, "generate", partialmethod(Evaluation.generate, audio_length_in_s=1.28))
+    evaluation = Evaluation(CHECKPOINT, quick=True)
+    evaluation.names = ["samba", "bells", "waves", "tone"]
+    evaluation.student(CHECKPOINT / "unet")
+    rows = evaluation.rows[-7:]
+    assert [row.what for row in rows][-3:] == [f"student, steps: {n}" for n in (4, 2, 1)]
+    assert all(row.met is None for row in rows[:4]) and rows[-1].met is False
