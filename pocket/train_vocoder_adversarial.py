@@ -256,7 +256,7 @@ def train(steps, folder=None):
         coarse = (by_mel * coarse.abs().mean((1, 2))).mean()
         energy, energy_wanted = (F.avg_pool2d(x.exp(), (4, 1)) for x in (mel, wanted))
         level = (energy - energy_wanted).abs().sum((1, 2)) / energy_wanted.sum((1, 2))
-        level = ((1 + 2 * told) * level).mean()
+        level = ((3 - 2 * free) * level).mean()
         loss = 10 * shape + 5 * grain + 4 * coarse + 4 * level + min(1, i / 200) * (3 * adversarial + 2 * features)
         optimiser.zero_grad()
         loss.backward()
