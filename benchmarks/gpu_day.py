@@ -16,7 +16,6 @@ import argparse
 import copy
 import functools
 import json
-import os
 import tempfile
 import time
 from datetime import UTC, datetime
@@ -123,7 +122,6 @@ class Day:
 
     def notebook(self, path):
         """One lesson on pocket, and what its cells print."""
-        os.environ["AUDIOLDM2_CHECKPOINT"] = "pocket"
         start = time.perf_counter()
         with tempfile.TemporaryDirectory() as empty:  # so that it runs now
             done = executed(path, mocked=self.tiny, cache=Path(empty))
