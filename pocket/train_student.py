@@ -23,10 +23,8 @@ from pocket.stage import learning_rate, mixed_precision, run
 
 STUDENT = CHECKPOINT.parent / "student"
 PATHS, BATCH = 1600, 8  # the paths of a batch stay together
-STEPS, LEARNED = (
-    20,
-    5,
-)  # of a path; every fifth point of it is learned: where sampling in one, two or four steps comes by
+STEPS = 20  # of a path
+LEARNED = 5  # every fifth point of it: where sampling in one, two or four steps comes by
 NEGATIVE = "Low quality, average quality."
 
 
